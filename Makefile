@@ -1,0 +1,69 @@
+# Every target does its own set-up; `make help` lists them.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+PYTHON ?= python3
+VENV := .venv
+RUN := $(VENV)/bin/python
+TESTS ?= tests
+WORKERS ?= 2
+PYTEST_ARGS ?=
+
+# ape looks for vyper and anvil on the path; the other commands need no help.
+export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/node_modules/@foundry-rs/anvil-linux-amd64/bin:$(PATH)
+
+# Options of the commands below, handed on only when set: make demo POLICY=band_queue
+OPTIONS = $(if $(POLICY),--policy $(POLICY)) $(if $(NETWORK),--network $(NETWORK)) \
+          $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JSON),--json $(JSON)) $(if $(PORT),--port $(PORT))
+
+.PHONY: help demo test devnet lint format sizes gas lock clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
+
+demo: $(VENV)/stamp node_modules/stamp  ## the waterfall told step by step on a local chain (POLICY, NETWORK, SCENARIO, JSON)
+	@$(RUN) -m scripts.demo $(OPTIONS)
+
+test: $(VENV)/stamp node_modules/stamp  ## unit and differential tests (TESTS=path, WORKERS=n, PYTEST_ARGS=…)
+	@$(RUN) -m pytest -n $(WORKERS) -q $(PYTEST_ARGS) $(TESTS)
+
+devnet: $(VENV)/stamp node_modules/stamp  ## a running node with everything deployed (PORT, SCENARIO)
+	@$(RUN) -m scripts.devnet $(OPTIONS)
+
+lint: $(VENV)/stamp  ## ruff, and mypy on the model
+	@$(RUN) -m ruff check .
+	@$(RUN) -m ruff format --check .
+	@$(RUN) -m mypy --strict python_ref
+
+format: $(VENV)/stamp  ## let ruff rewrite the Python files
+	@$(RUN) -m ruff check --fix .
+	@$(RUN) -m ruff format .
+
+sizes: $(VENV)/stamp  ## bytes of every contract; warns above 21,000, fails above 23,000
+	@$(RUN) -m scripts.sizes
+
+gas: $(VENV)/stamp node_modules/stamp  ## gas of every entry point (JSON)
+	@$(RUN) -m scripts.gas $(OPTIONS)
+
+lock: $(VENV)/stamp  ## make requirements.lock and package-lock.json anew
+	@$(VENV)/bin/pip install --quiet pip-tools
+	@$(VENV)/bin/pip-compile --quiet --upgrade --generate-hashes --allow-unsafe --strip-extras --no-annotate --no-header \
+	  --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-emit-options -o requirements.lock requirements.in
+	@npm install --package-lock-only && sed -i '/"resolved":/d' package-lock.json
+
+clean:  ## remove everything that the other targets made
+	rm -rf $(VENV) node_modules .build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(VENV)/stamp: requirements.lock
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] not in ((3, 11), (3, 12)) and "Python 3.11 or 3.12 is needed")'
+	@$(PYTHON) -m venv --clear $(VENV)
+	@$(VENV)/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@touch $@
+
+node_modules/stamp: package-lock.json
+	@if command -v npm > /dev/null; then npm ci --silent --no-audit --no-fund && touch $@; \
+	elif [ "$${CI:-}" = true ]; then echo "anvil: npm not found" >&2; exit 1; \
+	else echo "anvil: npm not found, using the in-process chain"; fi

@@ -1,0 +1,135 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+"""
+@title RebaseManager
+@license MIT
+@notice What is left of a default: bad debt, repaid by fees, gifts and the fund's buckets, or cut out of
+        every exposed claim by one write to the claim index. SPEC sections 9 and 10.
+@dev A delegate of the ClearingHouse: it runs in that contract's storage (same modules, same layout) and
+     holds nothing itself. Mirror: `python_ref/rebase_manager.py`.
+"""
+
+from contracts.modules import bands
+from contracts.modules import constants as c
+from contracts.modules import fixed_math
+from contracts.modules import ledger
+from contracts.modules import margin
+from contracts.modules import words
+
+initializes: ledger
+initializes: bands[ledger := ledger]
+initializes: margin[ledger := ledger, bands := bands]
+
+
+event FeesSwept:
+    market: indexed(uint256)
+    amount: uint256
+    repaid: uint256
+
+
+event BadDebtRepaid:
+    payer: indexed(bytes32)
+    units: uint256
+    amount: uint256
+
+
+event Rebased:
+    epoch: indexed(uint256)
+    index_before: uint256
+    index_after: uint256
+    bad_debt: uint256
+    exposed: int256
+
+
+@deploy
+def __init__(token: address, decimals: uint256, oracle: address):
+    """
+    @param token Collateral, as given to the ClearingHouse.
+    @param decimals Its decimals.
+    @param oracle The price oracle, as given to the ClearingHouse.
+    """
+    ledger.__init__(token, decimals, oracle)
+
+
+@external
+def sweep_fees(market: uint256):
+    """
+    @notice Move a market's fees to its bucket; bad debt is repaid first (rule 9).
+    """
+    m: words.Market = ledger._load_market(market)
+    domain: words.Globals = ledger._load_globals()
+    repaid: uint256 = min(m.fees, domain.bad_debt)
+    if repaid > 0:
+        domain.bad_debt -= repaid
+        domain.exposed -= convert(repaid, int256)
+        ledger._store_globals(domain)
+    bucket: bytes32 = ledger._bucket_of(market)
+    word: words.Account = ledger._load_account(bucket)
+    word.cash += convert(m.fees - repaid, int256)
+    ledger._store_account(bucket, word)
+    log FeesSwept(market=market, amount=m.fees, repaid=repaid)
+    m.fees = 0
+    ledger._store_market(market, m)
+
+
+@external
+def repay_bad_debt(account: bytes32, amount: uint256):
+    """
+    @notice Give units of an exempt account of one's own towards the bad debt; rounded against the giver.
+    @param account The giver's account.
+    @param amount The most to give, WAD units.
+    """
+    ledger._only_owner(account)
+    word: words.Account = ledger._load_account(account)
+    assert not word.exposed, "ledger: exposed"
+    domain: words.Globals = ledger._load_globals()
+    repaid: uint256 = min(fixed_math._mul_div_down(amount, c.INDEX_ONE, domain.claim_index), domain.bad_debt)
+    assert repaid > 0, "rebase: no bad debt"
+    units: uint256 = fixed_math._mul_div_up(repaid, domain.claim_index, c.INDEX_ONE)
+    assert convert(units, int256) <= word.cash, "ledger: insufficient cash"
+    word.cash -= convert(units, int256)
+    domain.exempt -= units
+    domain.bad_debt -= repaid
+    ledger._store_globals(domain)
+    ledger._store_account(account, word)
+    log BadDebtRepaid(payer=account, units=units, amount=repaid)
+
+
+@external
+def rebase_claims():
+    """
+    @notice Cut every exposed claim so that assets cover claims again (rules 7, 8, 10, 11, 15; SPEC section 10).
+    """
+    domain: words.Globals = ledger._load_globals()
+    assert domain.open_receipts == 0, "rebase: receipt open"
+    assert domain.bad_debt > 0, "rebase: no bad debt"
+    for market: uint256 in range(c.MAX_MARKETS):
+        if not ledger._load_limits(market).listed or domain.bad_debt == 0:
+            break
+        bucket: bytes32 = ledger._bucket_of(market)
+        word: words.Account = ledger._load_account(bucket)
+        paid: uint256 = min(margin._bucket_available(bucket, word), domain.bad_debt)
+        if paid == 0:
+            continue
+        word.cash -= convert(paid, int256)
+        ledger._store_account(bucket, word)
+        domain.bad_debt -= paid
+        domain.exposed -= convert(paid, int256)
+        log BadDebtRepaid(payer=bucket, units=0, amount=paid)
+    if domain.bad_debt > 0:
+        before: uint256 = domain.claim_index
+        debt: uint256 = domain.bad_debt
+        assert domain.exposed > convert(debt, int256), "rebase: settlement needed"
+        exposed: uint256 = convert(domain.exposed, uint256)
+        domain.claim_index = fixed_math._mul_div_down(before, exposed - debt, exposed)
+        assert domain.claim_index >= c.MIN_CLAIM_INDEX, "rebase: settlement needed"
+        domain.bad_debt = 0
+        domain.claim_epoch += 1
+        log Rebased(
+            epoch=domain.claim_epoch,
+            index_before=before,
+            index_after=domain.claim_index,
+            bad_debt=debt,
+            exposed=domain.exposed,
+        )
+    ledger._store_globals(domain)

@@ -1,0 +1,109 @@
+# pragma version 0.4.3
+# pragma nonreentrancy on
+"""
+@title Integer arithmetic with the rounding direction in the name
+@license MIT
+@notice Stateless. The machine's `//` truncates toward zero, so signed division is written here once.
+@dev Mirror: `python_ref/fixed_math.py`.
+"""
+
+
+@internal
+@pure
+def _mul_div_down(x: uint256, y: uint256, d: uint256) -> uint256:
+    """
+    @notice x * y / d, rounded down; reverts without a reason when x * y overflows or d is zero.
+    """
+    return x * y // d
+
+
+@internal
+@pure
+def _mul_div_up(x: uint256, y: uint256, d: uint256) -> uint256:
+    """
+    @notice x * y / d, rounded up.
+    """
+    return (x * y + d - 1) // d
+
+
+@internal
+@pure
+def _floor_div(n: int256, d: int256) -> int256:
+    """
+    @notice Signed n by positive d, toward minus infinity.
+    """
+    assert d > 0
+    q: int256 = n // d
+    if n < 0 and q * d != n:
+        q -= 1
+    return q
+
+
+@internal
+@pure
+def _ceil_div(n: int256, d: int256) -> int256:
+    """
+    @notice Signed n by positive d, toward plus infinity.
+    """
+    assert d > 0
+    q: int256 = n // d
+    if n > 0 and q * d != n:
+        q += 1
+    return q
+
+
+@internal
+@pure
+def _log2_band(price: uint256, anchor: uint256, octave_bits: uint256) -> uint256:
+    """
+    @notice floor(2**octave_bits * log2(price / anchor)) + 128, clamped to [0, 255].
+    @dev Prices are WAD and below 2**87, so the shift by 127 fits. 64 fractional bits, squarings floored.
+    """
+    if price == 0:
+        return 0
+    r: uint256 = (price << 127) // anchor
+    if r == 0:
+        return 0
+    msb: uint256 = 0
+    y: uint256 = r
+    if y >= 1 << 128:
+        y = y >> 128
+        msb += 128
+    if y >= 1 << 64:
+        y = y >> 64
+        msb += 64
+    if y >= 1 << 32:
+        y = y >> 32
+        msb += 32
+    if y >= 1 << 16:
+        y = y >> 16
+        msb += 16
+    if y >= 1 << 8:
+        y = y >> 8
+        msb += 8
+    if y >= 1 << 4:
+        y = y >> 4
+        msb += 4
+    if y >= 1 << 2:
+        y = y >> 2
+        msb += 2
+    if y >= 2:
+        msb += 1
+    if msb >= 64:
+        r = r >> (msb - 64)
+    else:
+        r = r << (64 - msb)
+    fraction: uint256 = 0
+    for _: uint256 in range(octave_bits, bound=6):
+        # r < 2**65, so r * r < 2**130
+        r = unsafe_mul(r, r) >> 64
+        fraction = fraction << 1
+        if r >= 1 << 65:
+            r = r >> 1
+            fraction = fraction | 1
+    # biased by 128 octaves to stay unsigned: exponent = msb - 127 >= -127
+    biased: uint256 = ((msb + 1) << octave_bits) + fraction + 128
+    base: uint256 = 128 << octave_bits
+    if biased <= base:
+        return 0
+    return min(biased - base, 255)

@@ -1,0 +1,467 @@
+"""The invariants of the specification, each a sentence that can be checked on the model's words.
+
+A :class:`Snapshot` decodes the words of one moment; positions are read by SPEC §4.1 afresh, in exact rationals and
+without the model's code, so that a wrong reading there cannot hide here. Amounts are gons unless a name says units.
+Invariants that need a decision's reasons (5, 10 for a ranked plan, 14 to 16) are tested where those are known.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from functools import cached_property
+from itertools import pairwise
+from math import ceil, floor
+
+from python_ref.constants import (
+    FUNDING_PERIOD_S,
+    INDEX_ONE,
+    MAX_MARKETS,
+    MIN_A,
+    ONE_A,
+    PPM,
+    RANK_LEVERAGE,
+    SCALE_SPAN,
+    SCALE_STEP,
+    WAD,
+)
+from python_ref.ideal import AccountView, BookView
+from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
+from python_ref.world import Event, Key, World
+
+LATE_WORD = 33
+POT_DUST = 10**12
+"""Gons that rounding may take out of a market's pot; the reserve of its bucket backs them (rule 29)."""
+
+BandKey = tuple[int, bool, int]
+
+
+@dataclass(frozen=True)
+class EffectiveLeg:
+    """A position as it stands: signed size and the cash that a settlement would pay."""
+
+    size: int
+    pending: int
+    is_long: bool
+    band: int
+
+
+@dataclass(frozen=True)
+class Standing:
+    """Equity and maintenance requirement of an account, in value units (gons times 1e18)."""
+
+    equity: int
+    maintenance: int
+
+
+class Snapshot:
+    """All words of one ledger at one moment, decoded on demand."""
+
+    def __init__(self, world: World, contract: str = "ClearingHouse") -> None:
+        self.words: dict[Key, int] = {key[1:]: word for key, word in world.words.items() if key[0] == contract}
+        self.now = world.now
+
+    def word(self, *key: object) -> int:
+        """A word by its variable and indices; zero if never written."""
+        return self.words.get(key, 0)
+
+    @cached_property
+    def domain(self) -> Globals:
+        """The two words of the whole domain."""
+        return Globals.unpack(self.word("global_words", 0), self.word("global_words", 1))
+
+    @cached_property
+    def accounts(self) -> dict[bytes, Account]:
+        """Word 0 of every account that was ever written."""
+        ids = {key[1] for key in self.words if key[0] == "accounts"}
+        return {account: Account.unpack(self.word("accounts", account, 0)) for account in ids}
+
+    @cached_property
+    def bands(self) -> dict[BandKey, Band]:
+        """Every band that was ever opened, by market, side and label."""
+        found: dict[BandKey, Band] = {}
+        for key, word in self.words.items():
+            if key[0] == "bands":
+                found[key[1] >> 9, bool(key[1] >> 8 & 1), key[1] & 255] = Band.unpack(word)
+        return found
+
+    @cached_property
+    def markets(self) -> dict[int, Market]:
+        """Moving words of the listed markets."""
+        listed = [m for m in range(MAX_MARKETS) if Limits.unpack(self.word("markets", m << 3 | 3)).listed]
+        return {m: Market.unpack(self.word("markets", m << 3), self.word("markets", m << 3 | 1)) for m in listed}
+
+    def funding_at_end(self, index: Mapping[int, int]) -> dict[int, int]:
+        """Funding of every market brought to now (SPEC §6.1); a market without an index, FROZEN, stands still."""
+        moved: dict[int, int] = {}
+        for market, m in self.markets.items():
+            paid = Fraction(m.rate * index.get(market, 0) * (self.now - m.accrued), PPM * FUNDING_PERIOD_S)
+            moved[market] = m.funding + floor(paid)
+        return moved
+
+    def late(self, account: bytes) -> int:
+        """Units that wait for the end of the bad debt."""
+        return self.word("accounts", account, LATE_WORD)
+
+    def leg(self, account: bytes, market: int, funding: int | None = None) -> EffectiveLeg:
+        """SPEC §4.1 on the words; ``funding`` stands in for the market's own index if given."""
+        p = Position.unpack(
+            self.word("accounts", account, 1 + 2 * market), self.word("accounts", account, 2 + 2 * market)
+        )
+        if p.q0 == 0:
+            return EffectiveLeg(0, 0, p.is_long, p.band)
+        band = self.bands.get((market, p.is_long, p.band), Band())
+        base = (market << 9 | int(p.is_long) << 8 | p.band) << 16 | p.epoch
+        index = self.markets[market].funding if funding is None else funding
+        total = -p.c0
+        for j in range(SCALE_SPAN + 1):
+            cell = Cell.unpack(self.word("cells", base << 8 | (p.scale + j))) if p.scale + j < 256 else Cell()
+            if not cell.live:
+                break
+            c_now = cell.c
+            is_last = p.epoch == band.epoch and p.scale + j == band.scale
+            if is_last:
+                paid = Fraction(band.a * (index - cell.f_mark), WAD)
+                c_now += floor(-paid if p.is_long else paid)
+            total += floor(Fraction(c_now, SCALE_STEP**j))
+            if is_last:
+                break
+        pending = floor(Fraction(p.q0 * total, p.a0))
+        if p.epoch != band.epoch:
+            return EffectiveLeg(0, pending, p.is_long, p.band)
+        behind = band.scale - p.scale
+        if behind > SCALE_SPAN:
+            return EffectiveLeg(0 if p.is_long else -1, pending, p.is_long, p.band)
+        exact = Fraction(p.q0 * band.a, p.a0 * SCALE_STEP**behind)
+        return EffectiveLeg(floor(exact) if p.is_long else -ceil(exact), pending, p.is_long, p.band)
+
+    def legs(self, account: bytes, funding: Mapping[int, int] | None = None) -> dict[int, EffectiveLeg]:
+        """The legs that the account's bits name."""
+        bits = self.accounts[account].legs if account in self.accounts else 0
+        at = funding or {}
+        return {m: self.leg(account, m, at.get(m)) for m in range(MAX_MARKETS) if bits >> m & 1}
+
+    @cached_property
+    def all_legs(self) -> dict[bytes, dict[int, EffectiveLeg]]:
+        """The legs of every account at the stored funding."""
+        return {account: self.legs(account) for account in self.accounts}
+
+    def standing(self, account: bytes, prices: Mapping[int, int], funding: Mapping[int, int] | None = None) -> Standing:
+        """Equity and maintenance of an exposed account at one price per market (SPEC §5)."""
+        claim_index = self.domain.claim_index
+        cash = self.accounts[account].cash + self.late(account) * INDEX_ONE // claim_index
+        equity, margin = cash * WAD, 0
+        for market, leg in self.legs(account, funding).items():
+            equity += leg.pending * WAD + leg.size * prices[market]
+            risk = Risk.unpack(self.word("markets", market << 3 | 2))
+            notional = abs(leg.size) * prices[market]
+            rate = risk.maintenance * (WAD // PPM)
+            if risk.depth:
+                rate += ceil(Fraction(notional // WAD * claim_index // INDEX_ONE, risk.depth))
+            margin += ceil(Fraction(notional * rate, WAD))
+        return Standing(equity, margin)
+
+
+def read_book(snapshot: Snapshot) -> BookView:
+    """The book as :meth:`IdealFollower.compare` wants it."""
+    accounts: dict[bytes, AccountView] = {}
+    for account, word in snapshot.accounts.items():
+        legs = snapshot.all_legs[account]
+        accounts[account] = AccountView(
+            word.cash + sum(leg.pending for leg in legs.values()),
+            snapshot.late(account),
+            word.exposed,
+            {m: leg.size for m, leg in legs.items() if leg.size},
+            {m: (leg.is_long, leg.band) for m, leg in legs.items() if leg.size},
+        )
+    domain = snapshot.domain
+    residues = {m: words.residue for m, words in snapshot.markets.items()}
+    return BookView(accounts, domain.claim_index, domain.bad_debt, domain.exposed, residues)
+
+
+# -------------------------------------------------------------------- of one moment
+
+
+def inv_1_open_interest_matches(s: Snapshot) -> None:
+    """INV-1: long open interest plus the house residue is short open interest, and the bitmaps show who has any."""
+    for market, words in s.markets.items():
+        sides = {side: sum(b.oi for (m, d, _), b in s.bands.items() if m == market and d == side) for side in (0, 1)}
+        assert words.residue >= 0, f"INV-1: residue of market {market} is {words.residue}"
+        assert sides[0] == words.oi, f"INV-1: short bands of market {market} hold {sides[0]}, the counter {words.oi}"
+        assert sides[1] + words.residue == words.oi, (
+            f"INV-1: market {market}: long {sides[1]} + residue {words.residue} is not short {words.oi}"
+        )
+        for side in (0, 1):
+            bitmap = s.word("markets", market << 3 | (4 if side else 5))
+            open_bands = sum(1 << k for (m, d, k), b in s.bands.items() if m == market and d == side and b.oi)
+            assert bitmap == open_bands, (
+                f"INV-1: bitmap of market {market}, {'long' if side else 'short'}: {bitmap:#x}, bands {open_bands:#x}"
+            )
+
+
+def inv_1_sizes_lie_on_the_house_side(s: Snapshot) -> None:
+    """INV-1, per band: longs own at most the open interest and the residue, shorts owe at least theirs."""
+    held: dict[BandKey, int] = {}
+    for legs in s.all_legs.values():
+        for market, leg in legs.items():
+            key = (market, leg.is_long, leg.band)
+            held[key] = held.get(key, 0) + abs(leg.size)
+    for key in held.keys() | s.bands.keys():
+        market, is_long, band = key
+        total, oi = held.get(key, 0), s.bands.get(key, Band()).oi
+        if is_long:
+            spare = s.markets[market].residue
+            assert total <= oi + spare, f"INV-1: longs of market {market}, band {band} own {total} of {oi} + {spare}"
+        else:
+            assert total >= oi, f"INV-1: shorts of market {market}, band {band} owe {total}, less than {oi}"
+    for market, words in s.markets.items():
+        longs = sum(size for (m, is_long, _), size in held.items() if m == market and is_long)
+        assert longs <= words.oi, f"INV-1: longs of market {market} own {longs}, more than is owed: {words.oi}"
+
+
+def inv_1_leg_bits_match_positions(s: Snapshot) -> None:
+    """INV-1, per account: a leg bit is set exactly where a position is stored, and only on exposed accounts."""
+    for account, word in s.accounts.items():
+        stored = sum(1 << m for m in range(MAX_MARKETS) if s.word("accounts", account, 1 + 2 * m))
+        assert word.legs == stored, f"INV-1: {account.hex()} has bits {word.legs:#x} and positions {stored:#x}"
+        assert word.exposed or not word.legs, f"INV-1: {account.hex()} is exempt and has a position"
+
+
+def inv_2_assets_cover_claims(s: Snapshot, vault_units: int) -> None:
+    """INV-2: the vault plus the bad debt is at least the signed claims, compared in real money without rounding."""
+    d = s.domain
+    assets = vault_units * INDEX_ONE + d.bad_debt * d.claim_index
+    claims = d.exempt * INDEX_ONE + d.exposed * d.claim_index
+    assert assets >= claims, f"INV-2: claims exceed the vault plus bad debt by {(claims - assets) / INDEX_ONE} units"
+
+
+def inv_4_counters_equal_their_sums(s: Snapshot) -> None:
+    """INV-4: X, the exempt total, ``late`` flags and the open receipts equal what they stand for."""
+    d = s.domain
+    cash = sum(word.cash for word in s.accounts.values() if word.exposed)
+    pots = sum(words.pot + words.fees for words in s.markets.values())
+    assert d.exposed == cash + pots, f"INV-4: X is {d.exposed}, exposed cash {cash} plus pots and fees {pots}"
+    late = sum(s.late(account) for account in s.accounts)
+    exempt = sum(word.cash for word in s.accounts.values() if not word.exposed)
+    assert d.exempt == exempt + late, f"INV-4: exempt is {d.exempt}, accounts {exempt} plus late {late}"
+    for account, word in s.accounts.items():
+        assert word.has_late == (s.late(account) > 0), f"INV-4: late flag of {account.hex()}"
+        assert word.exposed or word.cash >= 0, f"INV-4: exempt account {account.hex()} owes {-word.cash}"
+    working = [word for word in s.accounts.values() if word.in_receipt]
+    assert d.open_receipts == len(working), f"INV-4: {d.open_receipts} receipts counted, {len(working)} open"
+    for market in s.markets:
+        counted = Limits.unpack(s.word("markets", market << 3 | 3)).open_receipts
+        held = sum(word.legs >> market & 1 for word in working)
+        assert counted == held, f"INV-4: market {market} counts {counted} open receipts, accounts {held}"
+
+
+def inv_4_pots_cover_pending_cash(s: Snapshot, dust: int = POT_DUST) -> None:
+    """INV-4: a market's pot holds what its positions have pending, up to the dust that the reserve backs."""
+    for market, words in s.markets.items():
+        pending = sum(legs[market].pending for legs in s.all_legs.values() if market in legs)
+        assert words.pot + dust >= pending, f"INV-4: pot of market {market} is {words.pot}, pending {pending}"
+
+
+def inv_7_treasury_is_never_negative(s: Snapshot) -> None:
+    """INV-7: the fund's treasury is exempt and owes nothing; its buckets are exposed."""
+    backstop = s.word("backstop")
+    if not backstop:
+        return
+    owner = backstop.to_bytes(20, "big")
+    treasury = s.accounts.get(owner + bytes(12), Account())
+    assert not treasury.exposed, "INV-7: the treasury is exposed"
+    assert treasury.cash >= 0, f"INV-7: the treasury owes {-treasury.cash}"
+    for market in s.markets:
+        bucket = s.accounts.get(owner + (market + 1).to_bytes(12, "big"), Account())
+        assert bucket.exposed, f"INV-7: the bucket of market {market} is not exposed"
+
+
+def inv_11_scale_stays_in_its_window(s: Snapshot) -> None:
+    """INV-11: ``A`` of every opened band lies in [1e27, 1e36]."""
+    for (market, is_long, band), state in s.bands.items():
+        assert MIN_A <= state.a <= ONE_A, f"INV-11: A of market {market}, {is_long=}, band {band} is {state.a}"
+
+
+# -------------------------------------------------------------------- of one call
+
+
+def inv_3_exempt_accounts_are_unreachable(before: Snapshot, after: Snapshot, acted_for: Collection[bytes]) -> None:
+    """INV-3: no exempt account changes in a call in which its owner did not act (by call or by signed order)."""
+    for account, word in before.accounts.items():
+        if word.exposed or account in acted_for:
+            continue
+        for i in range(LATE_WORD + 1):
+            old, new = before.word("accounts", account, i), after.word("accounts", account, i)
+            assert old == new, f"INV-3: word {i} of the exempt account {account.hex()} changed: {old:#x} to {new:#x}"
+
+
+def inv_6_liquidation_never_worsens(
+    before: Snapshot, after: Snapshot, account: bytes, kind: Mapping[int, int], index: Mapping[int, int]
+) -> None:
+    """INV-6: equity over maintenance at the kind prices does not fall, and equity stays at or above zero.
+
+    ``kind`` gives the price that favours the account, per market. Requirements round up by one value unit per leg,
+    pending cash down by one gon.
+    """
+    funding = after.funding_at_end(index)
+    old, new = before.standing(account, kind, funding), after.standing(account, kind, funding)
+    dust = len(before.legs(account)) * WAD
+    assert new.equity + dust >= 0, f"INV-6: liquidation left {account.hex()} with equity {new.equity}"
+    slack = dust * (old.maintenance + new.maintenance) + len(before.legs(account)) * abs(old.equity)
+    assert new.equity * old.maintenance >= old.equity * new.maintenance - slack, (
+        f"INV-6: margin ratio of {account.hex()} fell: {old} to {new}"
+    )
+
+
+def inv_8_adl_never_grows_or_flips(before: Snapshot, after: Snapshot, events: Iterable[Event]) -> None:
+    """INV-8: who is not named in the call has each position cut toward zero or not at all, and only where ADL was."""
+    log = list(events)
+    named = {e.fields["account"] for e in log if e.name == "PositionChanged"}
+    named |= {e.fields[who] for e in log if e.name == "TakenOver" for who in ("account", "bucket")}
+    named |= {e.fields["account"] for e in log if e.name in ("Settled", "Reranked")}
+    cut = {(e.fields["market"], e.fields["is_long"], e.fields["band"]) for e in log if e.name == "BandDeleveraged"}
+    for account, legs in before.all_legs.items():
+        if account in named:
+            continue
+        for market, leg in legs.items():
+            size = after.leg(account, market).size
+            if (market, leg.is_long, leg.band) in cut:
+                assert 0 <= size <= leg.size or leg.size <= size <= 0, (
+                    f"INV-8: ADL took {account.hex()} in market {market} from {leg.size} to {size}"
+                )
+            else:
+                assert size == leg.size, f"INV-8: {account.hex()}, market {market}: {leg.size} to {size} without ADL"
+
+
+def inv_9_receipts_add_up(after: Snapshot, events: Iterable[Event]) -> None:
+    """INV-9: seized plus cover plus booked less the deficit lies in [0, legs] once the account is closed.
+
+    While legs are left (frozen, or the receipt unfinished) their share is open: then only the upper bound holds.
+    """
+    for e in events:
+        if e.name != "ReceiptWritten":
+            continue
+        f = e.fields
+        over = f["seized"] + f["cover"] + f["booked"] - f["deficit"]
+        assert over <= f["legs"], f"INV-9: receipt {f['id']} took {over} too much over {f['legs']} legs"
+        if f["finished"] and after.accounts[f["account"]].legs == 0:
+            assert over >= 0, f"INV-9: receipt {f['id']} left {-over} gons of the deficit unaccounted"
+
+
+def inv_10_queue_closes_in_rank_order(after: Snapshot, events: Iterable[Event], queues: Collection[int]) -> None:
+    """INV-10: in the markets of ``queues`` bands close in rank order, whole but for the last one of a receipt.
+
+    The order starts afresh once, where the eligible bands end and the rest begins.
+    """
+    walks: dict[tuple[int, int], list[Mapping[str, int]]] = {}
+    for e in events:
+        if e.name == "BandDeleveraged" and e.fields["market"] in queues:
+            walks.setdefault((e.fields["receipt"], e.fields["market"]), []).append(e.fields)
+    for (receipt, market), walk in walks.items():
+        rank = Limits.unpack(after.word("markets", market << 3 | 3)).rank
+        high_first = (rank == RANK_LEVERAGE) == bool(walk[0]["is_long"])
+        labels = [f["band"] if high_first else -f["band"] for f in walk]
+        restarts = sum(b >= a for a, b in pairwise(labels))
+        assert restarts <= 1, f"INV-10: receipt {receipt} walked {[f['band'] for f in walk]}"
+        assert len(set(labels)) == len(labels), f"INV-10: receipt {receipt} closed a band twice"
+        for f in walk[:-1]:
+            assert f["size"] == f["open_interest"], f"INV-10: receipt {receipt} passed over part of band {f['band']}"
+
+
+def inv_11_index_only_falls(before: Snapshot, after: Snapshot) -> None:
+    """INV-11: within an epoch ``A`` (with its scale) never rises; epochs and scales never go back."""
+    for key, old in before.bands.items():
+        new = after.bands.get(key, Band())
+        assert new.epoch >= old.epoch, f"INV-11: epoch of band {key} went from {old.epoch} to {new.epoch}"
+        if new.epoch == old.epoch:
+            assert new.scale >= old.scale, f"INV-11: scale of band {key} went from {old.scale} to {new.scale}"
+            assert new.a <= old.a * SCALE_STEP ** (new.scale - old.scale), f"INV-11: A of band {key} rose"
+
+
+def inv_12_rebase_leaves_ratios(before: Snapshot, after: Snapshot, events: Iterable[Event]) -> None:
+    """INV-12: a rebase changes no gon, so equity over notional stays at every price; only the index falls.
+
+    The buckets' payments that come first are the one exception, by exactly what their events say.
+    """
+    log = list(events)
+    if not any(e.name == "Rebased" for e in log):
+        return
+    paid: dict[bytes, int] = {}
+    for e in log:
+        if e.name == "BadDebtRepaid":
+            paid[e.fields["payer"]] = paid.get(e.fields["payer"], 0) + e.fields["amount"]
+    for name in ("accounts", "bands", "cells", "markets"):
+        keys = {key for s in (before, after) for key in s.words if key[0] == name}
+        for key in keys:
+            if name == "accounts" and key[1] in paid and key[2] == 0:
+                old, new = before.accounts[key[1]].cash, after.accounts[key[1]].cash
+                assert old - new == paid[key[1]], f"INV-12: bucket {key[1].hex()} paid {old - new}, not its receipt"
+            else:
+                assert before.word(*key) == after.word(*key), f"INV-12: the rebase changed the word {key}"
+    old_d, new_d, total = before.domain, after.domain, sum(paid.values())
+    assert (new_d.bad_debt, new_d.claim_epoch) == (0, old_d.claim_epoch + 1), f"INV-12: not a final cut: {new_d}"
+    assert new_d.exposed == old_d.exposed - total, "INV-12: X moved by more than the buckets paid"
+    assert new_d.exempt == old_d.exempt, "INV-12: the rebase reached exempt accounts"
+    debt = old_d.bad_debt - total
+    exact = Fraction(old_d.claim_index * (new_d.exposed - debt), new_d.exposed)
+    assert exact - 1 < new_d.claim_index <= exact, f"INV-12: index {new_d.claim_index}, exact {float(exact)}"
+
+
+def inv_17_adl_keeps_the_healthy_healthy(
+    before: Snapshot, after: Snapshot, events: Iterable[Event], index: Mapping[int, int]
+) -> None:
+    """INV-17: nobody who meets maintenance at the accepted index fails it after an ADL that did not name him.
+
+    Dust per leg: one size unit is worth a price, and cash and requirements round by a few units.
+    """
+    log = list(events)
+    if not any(e.name == "BandDeleveraged" for e in log):
+        return
+    named = {e.fields["account"] for e in log if e.name in ("PositionChanged", "LegClosed", "BucketPaid")}
+    owner = before.word("backstop").to_bytes(20, "big")
+    funding = after.funding_at_end(index)
+    for account, word in before.accounts.items():
+        if not word.exposed or account in named or account[:20] == owner or not word.legs:
+            continue
+        old, new = before.standing(account, index, funding), after.standing(account, index, funding)
+        dust = sum(2 * index[m] + 4 * WAD for m in before.legs(account))
+        if old.equity >= old.maintenance:
+            assert new.equity + dust >= new.maintenance, f"INV-17: ADL broke {account.hex()}: {old} to {new}"
+
+
+def check_all(
+    world: World,
+    vault_units: int,
+    *,
+    before: Snapshot | None = None,
+    events: Iterable[Event] = (),
+    acted_for: Collection[bytes] | None = None,
+    index: Mapping[int, int] | None = None,
+    queues: Collection[int] = (),
+) -> Snapshot:
+    """Check what can be checked after a call; returns the snapshot, to serve as the next ``before``.
+
+    ``vault_units`` is the ledger's token balance in WAD units; ``acted_for`` the accounts whose owner or operator
+    called or signed; ``index`` the accepted index per market; ``queues`` the markets whose policy is ``BandQueue``.
+    """
+    after, log = Snapshot(world), list(events)
+    inv_1_open_interest_matches(after)
+    inv_1_sizes_lie_on_the_house_side(after)
+    inv_1_leg_bits_match_positions(after)
+    inv_2_assets_cover_claims(after, vault_units)
+    inv_4_counters_equal_their_sums(after)
+    inv_4_pots_cover_pending_cash(after)
+    inv_7_treasury_is_never_negative(after)
+    inv_9_receipts_add_up(after, log)
+    inv_10_queue_closes_in_rank_order(after, log, queues)
+    inv_11_scale_stays_in_its_window(after)
+    if before is not None:
+        if acted_for is not None:
+            inv_3_exempt_accounts_are_unreachable(before, after, acted_for)
+        inv_8_adl_never_grows_or_flips(before, after, log)
+        inv_11_index_only_falls(before, after)
+        inv_12_rebase_leaves_ratios(before, after, log)
+        if index is not None:
+            inv_17_adl_keeps_the_healthy_healthy(before, after, log, index)
+    return after
