@@ -33,10 +33,6 @@ implements: IERC20
 implements: IERC20Detailed
 
 
-interface IAccountEquity:
-    def account_equity(account: bytes32) -> int256[3]: view
-
-
 event Transfer:
     sender: indexed(address)
     receiver: indexed(address)
@@ -534,7 +530,7 @@ def _recognise() -> uint256:
     harsh: uint256 = self._equity(0, CREDIT)
     kind: uint256 = harsh
     for market: uint256 in range(c.MAX_MARKETS):
-        equity: int256[3] = staticcall IAccountEquity(CLEARING_HOUSE).account_equity(self._account(market + 1))
+        equity: int256[3] = extcall IClearingHouse(CLEARING_HOUSE).account_equity(self._account(market + 1))
         harsh += convert(max(equity[CREDIT], 0), uint256)
         kind += convert(max(equity[KIND], 0), uint256)
 
@@ -645,13 +641,12 @@ def _shares_for(amount: uint256) -> uint256:
     return (amount * INDEX_SCALE + self.nav_index - 1) // self.nav_index
 
 
-@view
 @internal
 def _equity(subaccount: uint256, edge: uint256) -> uint256:
     """
     @notice Equity of one of the fund's accounts in money units, zero if negative.
     """
-    equity: int256[3] = staticcall IAccountEquity(CLEARING_HOUSE).account_equity(self._account(subaccount))
+    equity: int256[3] = extcall IClearingHouse(CLEARING_HOUSE).account_equity(self._account(subaccount))
     return convert(max(equity[edge], 0), uint256)
 
 

@@ -11,7 +11,7 @@ import pytest
 from python_ref.words import Account, Position
 from python_ref.world import Revert, World, require
 from scripts.chain import Chain, account, compile_source
-from tests.twin import Mismatch, Twin, _difference
+from scripts.twin import Mismatch, Twin, _difference
 
 KEEPER = account(1)
 STRANGER = account(2)
