@@ -17,14 +17,14 @@ from python_ref.default_manager import Registry
 from python_ref.ledger import account_id
 from python_ref.liquidation_engine import LiquidationEngine
 from python_ref.mocks import MockFeed, MockToken
-from python_ref.orders import Order, Orders, sign_order
+from python_ref.orders import Order, Orders, Signature, sign_order
 from python_ref.policies import BandQueue, ProRata
 from python_ref.price_oracle import PriceOracle
 from python_ref.words import Limits, Risk
 from python_ref.world import World
 from scripts.chain import CHAIN_ID, Chain, Outcome, account
 from scripts.chain.artifacts import DELEGATES
-from scripts.twin import Twin
+from scripts.twin import Observer, Twin
 
 WAD = c.WAD
 FEEDS = 3
@@ -163,7 +163,7 @@ class System:
 
     def order(
         self, by: Actor, market: int, size: int, price: int, *, subaccount: int = 0, reduce_only: bool = False
-    ) -> tuple[Order, tuple[int, int, int]]:
+    ) -> tuple[Order, Signature]:
         """A signed order of ``by``: a buy for positive ``size``; its seq is the next of lane 0."""
         trader = by.account(subaccount)
         self.salts[trader] = self.salts.get(trader, 0) + 1
@@ -178,19 +178,26 @@ class System:
             claim_epoch=self.clearing_house.claim_epoch(KEEPER),
             salt=self.salts[trader],
         )
-        return order, sign_order(order, by.key, CHAIN_ID, self.orders.address)
+        return order, Signature(*sign_order(order, by.key, CHAIN_ID, self.orders.address))
 
 
 def deploy(
-    chain: Chain, specs: Sequence[MarketSpec], decimals: int = 6, cooldown_s: int = 86_400, full_every: int = 100
+    chain: Chain,
+    specs: Sequence[MarketSpec],
+    decimals: int = 6,
+    cooldown_s: int = 86_400,
+    full_every: int = 100,
+    observer: Observer | None = None,
 ) -> System:
     """Deploy everything on ``chain``, build the model beside it, and list the markets.
 
-    ``decimals`` of the collateral token; ``cooldown_s`` of the fund. The governor is an ordinary address here;
+    ``decimals`` of the collateral token; ``cooldown_s`` of the fund; ``observer`` is told the model's events of
+    every call from the first. The governor is an ordinary address here;
     a real deployment puts the Governor contract there (``scripts/deploy.py``).
     """
     world = World()
     twin = Twin(chain, world, full_every)
+    twin.observer = observer
 
     def put(name: str, *args: Any, label: str = "") -> str:
         return chain.deploy(name, *args, sender=GOVERNOR, label=label)

@@ -18,6 +18,9 @@ from scripts.chain.layout import slot, text_slots
 
 Words = dict[Key, int]
 
+Observer = Callable[[list[Event], int], None]
+"""Told the model's events of every call that went through, and its second."""
+
 
 class Mismatch(AssertionError):
     """Contract and model differ: ``what`` of which ``call``, and both values."""
@@ -49,6 +52,7 @@ class Twin:
         self.world = world
         self.full_every = full_every
         self.steps = 0
+        self.observer: Observer | None = None
         self._bound: dict[str, _Bound] = {}
         self._places: dict[Key, tuple[str, int]] = {}
         self._sync()
@@ -102,6 +106,8 @@ class Twin:
             self._compare_words(text, written)
         for key in written:
             self._place(key)
+        if self.observer is not None and reason is None:
+            self.observer(events, self.world.now)
         return outcome
 
     def view(self, name: str, function: str, *args: Any, sender: str = ZERO_ADDRESS) -> Any:

@@ -1,0 +1,491 @@
+"""What a scenario file says: the markets, who takes part, and the steps. Everything is checked before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from fractions import Fraction
+from pathlib import Path
+from typing import Any
+
+from python_ref import constants as c
+from python_ref.price_oracle import BPS
+from scripts.scenario.nodes import Node, ScenarioError, parse_yaml, read_yaml
+from scripts.system import LIMITS, RISK, MarketSpec
+
+WAD = c.WAD
+
+POLICIES = {
+    "pro_rata": (c.RANK_SINGLE, "ProRata"),
+    "band_profit": (c.RANK_PROFIT, "BandQueue"),
+    "band_leverage": (c.RANK_LEVERAGE, "BandQueue"),
+}
+"""Who is deleveraged first: everybody alike, the biggest winners by entry price, or the highest leverage."""
+
+RATES = ("initial", "maintenance", "penalty", "fund_share", "taker_fee", "maker_fee", "fill_band", "target", "backstop")
+FEED_DECIMALS = 8
+
+
+@dataclass(frozen=True)
+class Holder:
+    """An account: ``subaccount`` of ``owner``, and what is deposited before the first step (WAD)."""
+
+    name: str
+    owner: str
+    subaccount: int
+    deposit: int
+    bystander: bool
+
+
+@dataclass(frozen=True)
+class Fund:
+    """Deposits of the providers, and per market the daily cap and first filling of the bucket (WAD)."""
+
+    providers: dict[str, int]
+    caps: dict[int, int]
+    top_ups: dict[int, int]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One expectation: ``what`` is a path into the state; equal to ``exact`` up to ``within``, or between bounds."""
+
+    path: str
+    what: tuple[str, ...]
+    exact: int | None = None
+    within: int = 0
+    above: int | None = None
+    below: int | None = None
+
+    def holds(self, value: int) -> bool:
+        """Whether ``value`` is as expected."""
+        return (
+            (self.exact is None or abs(value - self.exact) <= self.within)
+            and (self.above is None or value > self.above)
+            and (self.below is None or value < self.below)
+        )
+
+    def wanted(self, show: Callable[[int], str]) -> str:
+        """The expectation in words."""
+        parts = [f"{show(self.exact)}{f' ± {show(self.within)}' * bool(self.within)}"] if self.exact is not None else []
+        parts += [f"above {show(self.above)}"] if self.above is not None else []
+        parts += [f"below {show(self.below)}"] if self.below is not None else []
+        return " and ".join(parts)
+
+
+@dataclass(frozen=True)
+class Step:
+    """One thing that happens. ``revert``: it has to be refused with that reason."""
+
+    path: str
+    action: str
+    args: dict[str, Any]
+    revert: str | None = None
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """A whole file."""
+
+    name: str
+    about: str
+    decimals: int
+    markets: tuple[MarketSpec, ...]
+    holders: dict[str, Holder]
+    fund: Fund
+    steps: tuple[Step, ...]
+
+    def market(self, name: str) -> int:
+        """Number of a market."""
+        return [spec.name for spec in self.markets].index(name)
+
+    def with_policy(self, policy: str) -> Scenario:
+        """The same story with every market under ``policy``."""
+        rank, contract = POLICIES[policy]
+        markets = tuple(
+            replace(spec, limits=replace(spec.limits, rank=rank), policy=contract) for spec in self.markets
+        )
+        return replace(self, markets=markets)
+
+
+def load(path: Path) -> Scenario:
+    """The scenario in a file; :class:`ScenarioError` if it cannot be used."""
+    return _scenario(read_yaml(path))
+
+
+def parse(text: str) -> Scenario:
+    """The scenario in a text."""
+    return _scenario(parse_yaml(text))
+
+
+def _scenario(root: Node) -> Scenario:
+    top = root.fields(("about", "token", "fund"), ("name", "markets", "actors", "steps"))
+    decimals = 6
+    if "token" in top:
+        token = top["token"].fields(("decimals",))
+        decimals = token["decimals"].whole(0, 18) if "decimals" in token else decimals
+    markets = tuple(_market(name, node) for name, node in top["markets"].items())
+    if not 0 < len(markets) <= c.MAX_MARKETS:
+        raise top["markets"].fail(f"from one to {c.MAX_MARKETS} markets are possible")
+    money = _Money(10 ** (18 - decimals))
+    holders = {name: _holder(name, node, money) for name, node in top["actors"].items()}
+    ids: dict[tuple[str, int], str] = {}
+    for name, holder in holders.items():
+        other = ids.setdefault((holder.owner, holder.subaccount), name)
+        if other != name:
+            raise ScenarioError(f"actors.{name}", f"is the same account as {other}; give it another subaccount")
+    names = _Names(tuple(spec.name for spec in markets), tuple(holders), money)
+    fund = _fund(top.get("fund"), names)
+    steps = tuple(_step(node, names, fund) for node in top["steps"].elements())
+    return Scenario(
+        name=top["name"].text(),
+        about=" ".join(top["about"].text().split()) if "about" in top else "",
+        decimals=decimals,
+        markets=markets,
+        holders=holders,
+        fund=fund,
+        steps=steps,
+    )
+
+
+# Parameters
+
+
+@dataclass(frozen=True)
+class _Money:
+    """Amounts that the token can express: multiples of ``unit``."""
+
+    unit: int
+
+    def read(self, node: Node, least: int = 0) -> int:
+        amount = node.wad(least)
+        if amount % self.unit:
+            raise node.fail(f"the token cannot express {node.value}; use fewer decimals")
+        return amount
+
+
+def feed_price(node: Node) -> int:
+    """A price that a feed can answer."""
+    price = node.wad(least=1)
+    if price % 10 ** (18 - FEED_DECIMALS) or price >= c.MAX_PRICE:
+        raise node.fail(f"a price below {c.MAX_PRICE // WAD:,} of at most {FEED_DECIMALS} decimals is wanted")
+    return price
+
+
+def _market(name: str, node: Node) -> MarketSpec:
+    top = node.fields(("policy", "risk", "limits", "oracle"), ("price",))
+    rank, policy = POLICIES[top["policy"].choice(tuple(POLICIES), "policy") if "policy" in top else "band_leverage"]
+    spec = MarketSpec(
+        name,
+        feed_price(top["price"]),
+        _risk(top["risk"]) if "risk" in top else replace(RISK),
+        replace(_limits(top["limits"]) if "limits" in top else LIMITS, rank=rank),
+        policy,
+        FEED_DECIMALS,
+    )
+    if "oracle" in top:
+        oracle = top["oracle"].fields(("max_age", "outlier", "width"))
+        changes = {}
+        if "max_age" in oracle:
+            changes["max_age_s"] = oracle["max_age"].seconds()
+        for key in ("outlier", "width"):
+            if key in oracle:
+                ppm = oracle[key].rate()
+                if ppm % (c.PPM // BPS):
+                    raise oracle[key].fail("a whole number of hundredths of a percent is wanted")
+                changes[f"{key}_bps"] = ppm // (c.PPM // BPS)
+        spec = replace(spec, **changes)
+    return spec
+
+
+def _risk(node: Node) -> Any:
+    found = node.fields((*RATES, "depth"))
+    changes = {key: value.rate() for key, value in found.items() if key != "depth"}
+    if "depth" in found:
+        changes["depth"] = found["depth"].whole(0, 2**40 - 1)
+    for key, value in changes.items():
+        if key != "depth" and value >= 2**24:
+            raise found[key].fail("is out of range")
+    risk = replace(RISK, **changes)
+    for key, ok, fix in (
+        ("maintenance", 0 < risk.maintenance < risk.initial, "has to lie between zero and initial"),
+        ("initial", risk.initial <= c.PPM, "can be 100 % at most"),
+        ("penalty", risk.penalty < risk.maintenance, "has to be below maintenance"),
+        ("fund_share", risk.fund_share <= c.PPM, "can be 100 % at most"),
+        ("taker_fee", risk.taker_fee < risk.maintenance, "has to be below maintenance"),
+        ("maker_fee", risk.maker_fee < risk.maintenance, "has to be below maintenance"),
+        ("target", risk.target >= c.PPM, "has to be 100 % at least"),
+        ("backstop", risk.backstop < c.PPM, "has to be below 100 %"),
+    ):
+        if not ok:
+            raise ScenarioError(f"{node.path}.{key}", fix)
+    return risk
+
+
+def _limits(node: Node) -> Any:
+    found = node.fields(("oi_cap", "min_size", "lot", "bands_per_octave"))
+    changes = {}
+    if "oi_cap" in found:
+        changes["oi_cap"] = found["oi_cap"].wad()
+        if changes["oi_cap"] >= 2**104:
+            raise found["oi_cap"].fail("is out of range")
+    if "min_size" in found:
+        changes["min_size"] = found["min_size"].wad(least=c.DUST_SIZE + 1)
+        if changes["min_size"] >= 2**80:
+            raise found["min_size"].fail("is out of range")
+    if "lot" in found:
+        lot = found["lot"].wad(least=1)
+        changes["lot_exp"] = len(str(lot)) - 1
+        if lot != 10 ** changes["lot_exp"]:
+            raise found["lot"].fail("has to be a power of ten, like 0.001")
+    if "bands_per_octave" in found:
+        bands = found["bands_per_octave"].whole(1, 64)
+        if bands & (bands - 1):
+            raise found["bands_per_octave"].fail("has to be 1, 2, 4, 8, 16, 32 or 64")
+        changes["octave_bits"] = bands.bit_length() - 1
+    return replace(LIMITS, **changes)
+
+
+def _holder(name: str, node: Node, money: _Money) -> Holder:
+    if isinstance(node.value, str):
+        return Holder(name, name, 0, money.read(node), False)
+    top = node.fields(("deposit", "owner", "subaccount", "bystander"))
+    return Holder(
+        name,
+        top["owner"].text() if "owner" in top else name,
+        top["subaccount"].whole(0, 2**96 - 1) if "subaccount" in top else 0,
+        money.read(top["deposit"]) if "deposit" in top else 0,
+        "bystander" in top and top["bystander"].flag(),
+    )
+
+
+@dataclass(frozen=True)
+class _Names:
+    """Who and what a step may name."""
+
+    markets: tuple[str, ...]
+    holders: tuple[str, ...]
+    money: _Money
+
+    def market(self, node: Node) -> int:
+        return self.markets.index(node.choice(self.markets, "market"))
+
+    def holder(self, node: Node) -> str:
+        return node.choice(self.holders, "actor")
+
+
+def _fund(node: Node | None, names: _Names) -> Fund:
+    providers: dict[str, int] = {}
+    caps: dict[int, int] = {}
+    top_ups: dict[int, int] = {}
+    if node is not None:
+        top = node.fields(("providers", "buckets"))
+        if "providers" in top:
+            providers = {name: names.money.read(value, least=1) for name, value in top["providers"].items()}
+        if "buckets" in top:
+            for name, value in top["buckets"].items():
+                bucket = value.fields(("cap", "top_up"))
+                market = names.market(Node(name, value.path))
+                top_ups[market] = bucket["top_up"].wad() if "top_up" in bucket else 0
+                caps[market] = bucket["cap"].wad() if "cap" in bucket else top_ups[market]
+    return Fund(providers, caps, top_ups)
+
+
+# Steps
+
+Reader = Callable[[Node, _Names], Any]
+
+
+def _market_of(node: Node, names: _Names) -> int:
+    return names.market(node)
+
+
+def _holder_of(node: Node, names: _Names) -> str:
+    return names.holder(node)
+
+
+def _holders_of(node: Node, names: _Names) -> tuple[str, ...]:
+    return tuple(names.holder(item) for item in node.elements())
+
+
+def _size(node: Node, names: _Names) -> int:
+    size = node.wad(least=1)
+    if size > c.MAX_SIZE:
+        raise node.fail("is out of range")
+    return size
+
+
+def _signed_size(node: Node, names: _Names) -> int:
+    size = node.wad(least=None)
+    if size == 0 or abs(size) > c.MAX_SIZE:
+        raise node.fail("a size is wanted: positive buys, negative sells")
+    return size
+
+
+def _price(node: Node, names: _Names) -> int:
+    price = node.wad(least=1)
+    if price >= c.MAX_PRICE:
+        raise node.fail("is out of range")
+    return price
+
+
+def _amount(node: Node, names: _Names) -> int:
+    return names.money.read(node, least=1)
+
+
+def _text(node: Node, names: _Names) -> str:
+    return node.text()
+
+
+def _flag(node: Node, names: _Names) -> bool:
+    return node.flag()
+
+
+def _side(node: Node, names: _Names) -> str:
+    return node.choice(("buyer", "seller"), "side")
+
+
+def _sides(node: Node, names: _Names) -> tuple[str, ...]:
+    return tuple(_side(item, names) for item in node.elements())
+
+
+def _count(node: Node, names: _Names) -> int:
+    return node.whole(1, 1_000)
+
+
+ACTIONS: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
+    "trade": (
+        {"market": _market_of, "buyer": _holder_of, "seller": _holder_of, "size": _size, "price": _price},
+        {"maker": _side, "reduce_only": _sides},
+    ),
+    "order": (
+        {"name": _text, "account": _holder_of, "market": _market_of, "size": _signed_size, "price": _price},
+        {"reduce_only": _flag},
+    ),
+    "match": ({"maker": _text, "taker": _text, "size": _size}, {}),
+    "liquidate": ({"account": _holder_of, "market": _market_of, "taker": _holder_of}, {"size": _size}),
+    "liquidate_all": ({"market": _market_of, "takers": _holders_of}, {}),
+    "take_over": ({"account": _holder_of, "market": _market_of}, {}),
+    "take_over_all": ({"market": _market_of}, {}),
+    "resolve": ({"account": _holder_of}, {"net_with": _holders_of}),
+    "resolve_all": ({}, {}),
+    "rebase": ({}, {}),
+    "deposit": ({"account": _holder_of, "amount": _amount}, {}),
+    "withdraw": ({"account": _holder_of, "amount": _amount}, {}),
+    "release": ({"account": _holder_of}, {}),
+    "release_all": ({}, {}),
+    "settle": ({"account": _holder_of, "market": _market_of}, {}),
+    "rerank": ({"account": _holder_of, "market": _market_of}, {}),
+    "sweep_fees": ({"market": _market_of}, {}),
+    "fund_deposit": ({"provider": _text, "amount": _amount}, {}),
+    "top_up": ({"market": _market_of, "amount": _amount}, {}),
+}
+"""Steps that are calls: the fields each needs, and those it may have."""
+
+PLAIN = ("stage", "advance", "price", "expect")
+
+
+def _step(node: Node, names: _Names, fund: Fund) -> Step:
+    keys = [key for key, _ in node.items() if key != "revert"]
+    if len(keys) != 1:
+        raise node.fail(f"one action per step is wanted, not {', '.join(keys) or 'none'}")
+    action = keys[0]
+    if action not in ACTIONS and action not in PLAIN:
+        node.fields((*ACTIONS, *PLAIN))
+    body = Node(node.value[action], f"{node.path}.{action}")
+    revert = None
+    if node.has("revert"):
+        if action in PLAIN or action.endswith("_all"):
+            raise ScenarioError(f"{node.path}.revert", f"{action} is never refused; remove it")
+        revert = Node(node.value["revert"], f"{node.path}.revert").text()
+    if action == "stage":
+        return Step(body.path, action, {"title": body.text()})
+    if action == "advance":
+        return Step(body.path, action, {"seconds": body.seconds()})
+    if action == "price":
+        return Step(body.path, action, {"prices": dict(_prices(body, names))})
+    if action == "expect":
+        return Step(body.path, action, {"checks": tuple(_checks(body, names))})
+    required, optional = ACTIONS[action]
+    if body.value == "" and not required:
+        return Step(body.path, action, {}, revert)
+    found = body.fields(tuple(optional), tuple(required))
+    readers = {**required, **optional}
+    return Step(body.path, action, {key: readers[key](value, names) for key, value in found.items()}, revert)
+
+
+def _prices(node: Node, names: _Names) -> Iterator[tuple[int, tuple[int | None, ...]]]:
+    """Per market the answers of its three feeds; None for a feed that stays silent."""
+    for name, value in node.items():
+        market = names.market(Node(name, value.path))
+        if isinstance(value.value, str):
+            yield market, (feed_price(value),) * 3
+            continue
+        feeds = value.elements()
+        if len(feeds) != 3:
+            raise value.fail("one price for all feeds or a list of three is wanted; 'silent' for a feed that is")
+        yield market, tuple(None if feed.value == "silent" else feed_price(feed) for feed in feeds)
+
+
+# Expectations
+
+OF_ACCOUNT = ("equity", "cash", "late", "exposed", "size", "band")
+OF_MARKET = ("fees", "open_interest", "long_bands", "short_bands")
+OF_RECEIPT = ("deficit", "cover", "seized", "booked", "bands", "legs")
+OF_ALL = ("bad_debt", "claim_index", "claim_epoch", "receipts")
+COUNTS = ("exposed", "band", "long_bands", "short_bands", "bands", "legs", "claim_epoch", "receipts")
+"""Quantities that are plain numbers; the others are WAD."""
+
+
+def _checks(node: Node, names: _Names) -> Iterator[Check]:
+    groups = ("accounts", "buckets", "markets", "receipt", "providers")
+    for key, value in node.fields((*groups, *OF_ALL)).items():
+        if key == "accounts":
+            for name, fields in value.items():
+                names.holder(Node(name, fields.path))
+                yield from _account_checks(fields, ("account", name), names)
+        elif key == "buckets":
+            for name, fields in value.items():
+                market = names.market(Node(name, fields.path))
+                yield from _account_checks(fields, ("bucket", str(market)), names)
+        elif key == "markets":
+            for name, fields in value.items():
+                market = names.market(Node(name, fields.path))
+                for what, check in fields.fields(OF_MARKET).items():
+                    yield _check(check, ("market", str(market), what))
+        elif key == "receipt":
+            for what, check in value.fields(OF_RECEIPT).items():
+                yield _check(check, ("receipt", what))
+        elif key == "providers":
+            for name, check in value.items():
+                yield _check(check, ("provider", name))
+        else:
+            yield _check(value, (key,))
+
+
+def _account_checks(node: Node, prefix: tuple[str, ...], names: _Names) -> Iterator[Check]:
+    for what, value in node.fields(OF_ACCOUNT).items():
+        if what in ("size", "band"):
+            for name, check in value.items():
+                yield _check(check, (*prefix, what, str(names.market(Node(name, check.path)))))
+        elif what == "exposed":
+            yield Check(value.path, (*prefix, what), int(value.flag()))
+        else:
+            yield _check(value, (*prefix, what))
+
+
+def _check(node: Node, what: tuple[str, ...]) -> Check:
+    scale = 1 if any(word in COUNTS for word in what) else WAD
+
+    def read(item: Node) -> int:
+        value: Fraction = item.number() * scale
+        if value.denominator != 1:
+            raise item.fail(f"{item.value} has too many decimals")
+        return int(value)
+
+    if isinstance(node.value, str):
+        return Check(node.path, what, read(node))
+    found = {key: read(value) for key, value in node.fields(("is", "within", "above", "below")).items()}
+    if not found.keys() - {"within"} or ("within" in found and "is" not in found):
+        raise node.fail("a number, or a mapping of 'is' with 'within', 'above' or 'below' is wanted")
+    return Check(node.path, what, found.get("is"), found.get("within", 0), found.get("above"), found.get("below"))
