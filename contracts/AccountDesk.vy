@@ -165,13 +165,12 @@ def release(account: bytes32):
     """
     word: words.Account = ledger._load_account(account)
     assert word.exposed, "release: exempt"
+    word = ledger._touch_late(account, word)
     assert word.legs == 0 and word.cash >= 0, "release: not flat"
     assert ledger._owner_of(account) != ledger.backstop, "release: fund bucket"
     assert word.touched + c.RESIDENCY_S <= block.timestamp, "ledger: in residency"
     domain: words.Globals = ledger._load_globals()
     assert domain.bad_debt == 0 and domain.open_receipts == 0, "ledger: locked"
-    word = ledger._touch_late(account, word)
-    domain = ledger._load_globals()
     gons: uint256 = convert(word.cash, uint256)
     units: uint256 = fixed_math._mul_div_down(gons, domain.claim_index, c.INDEX_ONE)
     domain.exposed -= word.cash

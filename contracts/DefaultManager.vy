@@ -137,35 +137,31 @@ def resolve(account: bytes32, net_with: DynArray[bytes32, 8]) -> bool:
     @return True if the receipt is finished; False if the walk needs another call.
     """
     word: words.Account = ledger._load_account(account)
-    if word.has_late:
-        word = ledger._fold_late(account, word)
-        ledger._store_account(account, word)
     r: margin.Exposure = margin._assess(account, word)
     if r.e_kind >= 0:
         assert word.in_receipt, "resolve: not bankrupt"
         self._mark_receipt(account, word, False)
         return True
-    if self._net(account, word, net_with):
-        for other: bytes32 in net_with:
-            self._write_off(other)
+    # a receipt under way has been netted, and its legs are counted
+    if not word.in_receipt and self._net(account, word.legs, net_with):
         word = ledger._load_account(account)
         r = margin._assess(account, word)
     return self._write_receipt(account, word, r)
 
 
 @internal
-def _net(account: bytes32, own_word: words.Account, net_with: DynArray[bytes32, 8]) -> bool:
+def _net(account: bytes32, legs: uint256, net_with: DynArray[bytes32, 8]) -> bool:
     """
     @notice Close an account's legs against other bankrupts and the fund's inventory at the index (rule 25).
     """
     netted: bool = False
     for market: uint256 in range(c.MAX_MARKETS):
-        if (own_word.legs >> market) & 1 == 0:
+        if (legs >> market) & 1 == 0:
             continue
         venue: margin.Venue = empty(margin.Venue)
         m: words.Market = empty(words.Market)
         venue, m = margin._open_venue(market)
-        assert own_word.in_receipt or venue.limits.open_receipts == 0, "market: receipt open"
+        assert venue.limits.open_receipts == 0, "market: receipt open"
         # the others are assessed from storage, so the accrued funding goes there first
         ledger._store_market(market, m)
         if venue.prices.state == c.STATE_FROZEN:
@@ -197,6 +193,7 @@ def _net(account: bytes32, own_word: words.Account, net_with: DynArray[bytes32, 
             m = margin._shift(m, market, other, -change, -cash)
             ledger._store_market(market, m)
             log Netted(market=market, account=account, other=other, size=change, quote=quote)
+            self._write_off(other)
             netted = True
     return netted
 
@@ -249,10 +246,16 @@ def _write_receipt(account: bytes32, start: words.Account, r: margin.Exposure) -
 @internal
 def _write_off(account: bytes32) -> uint256:
     """
-    @notice Turn the negative cash of an exposed flat account into bad debt; gons written off (rule 13).
+    @notice Turn the negative cash of a flat account of this receipt into bad debt; gons written off (rule 13).
     """
     word: words.Account = ledger._load_account(account)
-    if not word.exposed or word.legs != 0 or word.cash >= 0:
+    if word.legs != 0:
+        return 0
+    if word.has_late:
+        # what its owner added pays his debt before strangers do
+        word = ledger._fold_late(account, word)
+        ledger._store_account(account, word)
+    if word.cash >= 0:
         return 0
     booked: uint256 = convert(-word.cash, uint256)
     domain: words.Globals = ledger._load_globals()
@@ -291,7 +294,7 @@ def _share_out(
         if close.size == 0:
             # wiped by an earlier deleveraging: no position, but its bit would hide the account's flatness
             m = margin._shift(m, market, account, 0, 0)
-            ledger._store_market(market, m)
+        ledger._store_market(market, m)
         cumulative += close.margin
         if total > 0:
             upto: uint256 = fixed_math._mul_div_down(receipt.deficit, cumulative, total)

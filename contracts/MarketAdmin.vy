@@ -129,7 +129,7 @@ def add_market(market: uint256, risk_word: uint256, limits_word: uint256, anchor
     limits.listed = True
     assert limits.rank <= c.RANK_LEVERAGE, "market: rank"
     assert limits.octave_bits <= 6, "market: octave bits"
-    assert limits.min_size > c.DUST_SIZE, "market: minimum size"
+    self._check_limits(limits)
     self._check_risk(words._unpack_risk(risk_word))
     assert policy != empty(address), "ledger: zero address"
     m: words.Market = empty(words.Market)
@@ -149,6 +149,16 @@ def add_market(market: uint256, risk_word: uint256, limits_word: uint256, anchor
 
 @internal
 @pure
+def _check_limits(limits: words.Limits):
+    """
+    @notice A position is never dust, and a lot is a number.
+    """
+    assert limits.min_size > c.DUST_SIZE, "market: minimum size"
+    assert limits.lot_exp <= 30, "market: lot"
+
+
+@internal
+@pure
 def _check_risk(risk: words.Risk):
     """
     @notice The relations that the ledger's promises rest on (rules 20, 21).
@@ -158,6 +168,7 @@ def _check_risk(risk: words.Risk):
     assert risk.penalty < risk.maintenance, "market: penalty"
     assert risk.fund_share <= c.PPM, "market: fund share"
     assert risk.taker_fee < risk.maintenance and risk.maker_fee < risk.maintenance, "market: fee"
+    assert risk.fill_band < c.PPM, "market: fill band"
     assert risk.target >= c.PPM, "market: target"
     assert risk.backstop < c.PPM, "market: backstop"
 
@@ -184,7 +195,7 @@ def set_limits(market: uint256, limits_word: uint256):
     limits: words.Limits = ledger._load_limits(market)
     assert limits.listed, "market: not listed"
     changed: words.Limits = words._unpack_limits(limits_word)
-    assert changed.min_size > c.DUST_SIZE, "market: minimum size"
+    self._check_limits(changed)
     limits.oi_cap = changed.oi_cap
     limits.min_size = changed.min_size
     limits.lot_exp = changed.lot_exp
@@ -249,6 +260,7 @@ def load_market(market: uint256) -> uint256[8]:
     """
     @notice Raw words of a market.
     """
+    assert market < c.MAX_MARKETS
     raw: uint256[8] = empty(uint256[8])
     for i: uint256 in range(8):
         raw[i] = ledger.markets[(market << 3) | i]
@@ -272,6 +284,7 @@ def load_bands(market: uint256, is_long: bool, first: uint256, count: uint256) -
     """
     @notice Raw words of `count` bands from `first`.
     """
+    assert market < c.MAX_MARKETS
     assert first + count <= c.N_BANDS
     raw: DynArray[uint256, 256] = []
     for i: uint256 in range(count, bound=256):
@@ -286,6 +299,8 @@ def load_cell(market: uint256, is_long: bool, band: uint256, epoch: uint256, sca
     """
     @notice Raw cash index of a (band, epoch, scale).
     """
+    assert market < c.MAX_MARKETS and band < c.N_BANDS
+    assert epoch < 2**16 and scale < 2**8
     return ledger.cells[ledger._cell_index(market, is_long, band, epoch, scale)]
 
 

@@ -56,6 +56,7 @@ def sweep_fees(market: uint256):
     """
     @notice Move a market's fees to its bucket; bad debt is repaid first (rule 9).
     """
+    assert market < c.MAX_MARKETS and ledger._load_limits(market).listed, "market: not listed"
     m: words.Market = ledger._load_market(market)
     domain: words.Globals = ledger._load_globals()
     repaid: uint256 = min(m.fees, domain.bad_debt)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from python_ref import constants as c
 from python_ref.bands import is_riskier
-from python_ref.fixed_math import mul_div_down, mul_div_up
+from python_ref.fixed_math import mul_div_down, mul_div_up, sint, uint
 from python_ref.ledger import owner_of
 from python_ref.market_admin import MarketAdmin
 from python_ref.world import require
@@ -27,7 +27,7 @@ class AccountDesk(MarketAdmin):
         """Pay ``amount`` atoms of ``account`` to ``to``; SPEC §2 says when an exposed account may."""
         self._only_owner(sender, account)
         require(amount > 0, "ledger: zero amount")
-        self._debit(account, amount * self.unit)
+        self._debit(account, uint(amount * self.unit))
         require(self.token.transfer(self.address, to, amount) is not False, "token: transfer failed")
         self._emit("Withdrawn", account=account, to=to, amount=amount)
 
@@ -47,7 +47,7 @@ class AccountDesk(MarketAdmin):
         self._touch_late(account, word)
         domain = self.load_globals_words()
         if not word.exposed:
-            require(word.cash >= units, "ledger: insufficient cash")
+            require(word.cash >= sint(units), "ledger: insufficient cash")
             word.cash -= units
             domain.exempt -= units
         else:
@@ -69,13 +69,12 @@ class AccountDesk(MarketAdmin):
         """Make a flat exposed account exempt again (rule 4)."""
         word = self.load_account_word(account)
         require(word.exposed, "release: exempt")
+        self._touch_late(account, word)
         require(word.legs == 0 and word.cash >= 0, "release: not flat")
         require(owner_of(account) != self._address("backstop"), "release: fund bucket")
         require(word.touched + c.RESIDENCY_S <= self.world.now, "ledger: in residency")
         domain = self.load_globals_words()
         require(domain.bad_debt == 0 and domain.open_receipts == 0, "ledger: locked")
-        self._touch_late(account, word)
-        domain = self.load_globals_words()
         gons = word.cash
         units = mul_div_down(gons, domain.claim_index, c.INDEX_ONE)
         domain.exposed -= gons

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from python_ref import constants as c
 from python_ref.default_manager import Registry
-from python_ref.fixed_math import mul_div_down, mul_div_up
+from python_ref.fixed_math import mul_div_down, mul_div_up, uint
 from python_ref.ledger import OracleLike, TokenLike
 from python_ref.liquidation_desk import LiquidationDesk
 from python_ref.liquidation_engine import LiquidationEngine
@@ -38,7 +38,7 @@ class ClearingHouse(LiquidationDesk):
         """Pull ``amount`` atoms from the sender into ``account``; a token that takes a fee is refused."""
         self._only_authorised(sender, account)
         require(amount > 0, "ledger: zero amount")
-        late = self._credit(account, amount * self.unit)
+        late = self._credit(account, uint(amount * self.unit))
         self._pull(sender, amount)
         self._emit("Deposited", account=account, amount=amount, late=late)
 
@@ -58,7 +58,7 @@ class ClearingHouse(LiquidationDesk):
         require(0 < size <= c.MAX_SIZE, "fill: size")
         venue = self._open_to_trade(market)
         m, prices, risk = venue.words, venue.prices, venue.risk
-        require(price * c.PPM >= prices.low * (c.PPM - risk.fill_band), "fill: price below band")
+        require(uint(price * c.PPM) >= prices.low * (c.PPM - risk.fill_band), "fill: price below band")
         require(price * c.PPM <= prices.high * (c.PPM + risk.fill_band), "fill: price above band")
         require(size % 10**venue.limits.lot_exp == 0, "fill: lot")
         claim_index = self.load_globals_words().claim_index

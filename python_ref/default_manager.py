@@ -70,18 +70,15 @@ class DefaultManager(RebaseManager):
 
     def resolve(self, sender: str, account: bytes, net_with: tuple[bytes, ...]) -> bool:
         """Close a bankrupt account: netting, fund, winners at one price, bad debt. True if it is finished."""
+        require(len(net_with) <= 8, "")
         word = self.load_account_word(account)
-        if word.has_late:
-            self._fold_late(account, word)
-            self.store_account_word(account, word)
         r = self._assess(account, word, None, 0)
         if r.e_kind >= 0:
             require(word.in_receipt, "resolve: not bankrupt")
             self._mark_receipt(account, word, False)
             return True
-        if self._net(account, word.legs, net_with):
-            for other in net_with:
-                self._write_off(other)
+        # a receipt under way has been netted, and its legs are counted
+        if not word.in_receipt and self._net(account, word.legs, net_with):
             word = self.load_account_word(account)
             r = self._assess(account, word, None, 0)
         return self._write_receipt(account, word, r)
@@ -89,12 +86,11 @@ class DefaultManager(RebaseManager):
     def _net(self, account: bytes, legs: int, net_with: tuple[bytes, ...]) -> bool:
         """Close an account's legs against other bankrupts and the fund's inventory at the index (rule 25)."""
         netted = False
-        in_receipt = self.load_account_word(account).in_receipt
         for market in range(c.MAX_MARKETS):
             if not legs >> market & 1:
                 continue
             venue = self._open_venue(market)
-            require(in_receipt or venue.limits.open_receipts == 0, "market: receipt open")
+            require(venue.limits.open_receipts == 0, "market: receipt open")
             # the others are assessed from storage, so the accrued funding goes there first
             self._close_venue(venue)
             if venue.prices.state == c.STATE_FROZEN:
@@ -117,6 +113,7 @@ class DefaultManager(RebaseManager):
                 self._shift(venue, other, -change, -cash)
                 self._close_venue(venue)
                 self._emit("Netted", market=market, account=account, other=other, size=change, quote=quote)
+                self._write_off(other)
                 netted = True
         return netted
 
@@ -156,9 +153,15 @@ class DefaultManager(RebaseManager):
         return receipt.finished
 
     def _write_off(self, account: bytes) -> int:
-        """Turn the negative cash of an exposed flat account into bad debt; gons written off (rule 13)."""
+        """Turn the negative cash of a flat account of this receipt into bad debt; gons written off (rule 13)."""
         word = self.load_account_word(account)
-        if not word.exposed or word.legs != 0 or word.cash >= 0:
+        if word.legs != 0:
+            return 0
+        if word.has_late:
+            # what its owner added pays his debt before strangers do
+            self._fold_late(account, word)
+            self.store_account_word(account, word)
+        if word.cash >= 0:
             return 0
         booked = -word.cash
         domain = self.load_globals_words()
@@ -187,7 +190,7 @@ class DefaultManager(RebaseManager):
             if size == 0:
                 # wiped by an earlier deleveraging: no position, but its bit would hide the account's flatness
                 self._shift(venue, account, 0, 0)
-                self._close_venue(venue)
+            self._close_venue(venue)
             margin += close.margin
             if total > 0:
                 upto = mul_div_down(receipt.deficit, margin, total)

@@ -55,7 +55,7 @@ class MarketAdmin(Margin):
         limits.listed = True
         require(limits.rank <= c.RANK_LEVERAGE, "market: rank")
         require(limits.octave_bits <= 6, "market: octave bits")
-        require(limits.min_size > c.DUST_SIZE, "market: minimum size")
+        self._check_limits(limits)
         self._check_risk(Risk.unpack(risk_word))
         require(int(policy, 16) != 0, "ledger: zero address")
         self.store_market_words(market, Market(accrued=self.world.now))
@@ -71,6 +71,12 @@ class MarketAdmin(Margin):
         self._emit("MarketListed", market=market, anchor=anchor, policy=policy)
 
     @staticmethod
+    def _check_limits(limits: Limits) -> None:
+        """A position is never dust, and a lot is a number."""
+        require(limits.min_size > c.DUST_SIZE, "market: minimum size")
+        require(limits.lot_exp <= 30, "market: lot")
+
+    @staticmethod
     def _check_risk(risk: Risk) -> None:
         """The relations that the ledger's promises rest on (rules 20, 21)."""
         require(0 < risk.maintenance < risk.initial, "market: maintenance")
@@ -78,6 +84,7 @@ class MarketAdmin(Margin):
         require(risk.penalty < risk.maintenance, "market: penalty")
         require(risk.fund_share <= c.PPM, "market: fund share")
         require(risk.taker_fee < risk.maintenance and risk.maker_fee < risk.maintenance, "market: fee")
+        require(risk.fill_band < c.PPM, "market: fill band")
         require(risk.target >= c.PPM, "market: target")
         require(risk.backstop < c.PPM, "market: backstop")
 
@@ -95,7 +102,7 @@ class MarketAdmin(Margin):
         old = self.load_limits(market)
         require(old.listed, "market: not listed")
         new = Limits.unpack(limits_word)
-        require(new.min_size > c.DUST_SIZE, "market: minimum size")
+        self._check_limits(new)
         limits = Limits(new.oi_cap, new.min_size, new.lot_exp, old.open_receipts, old.rank, old.octave_bits, True)
         self.store_limits(market, limits)
         self._emit("LimitsSet", market=market, word=limits.pack())

@@ -16,6 +16,7 @@ class RebaseManager(AccountDesk):
 
     def sweep_fees(self, sender: str, market: int) -> None:
         """Move a market's fees to its bucket; bad debt is repaid first (rule 9)."""
+        require(0 <= market < c.MAX_MARKETS and self.load_limits(market).listed, "market: not listed")
         words = self.load_market_words(market)
         domain = self.load_globals_words()
         repaid = min(words.fees, domain.bad_debt)

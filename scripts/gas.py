@@ -369,16 +369,16 @@ def resolve(bench: Bench, bands: int, winners: int, tag: str, *, cover: bool = T
     for turn in range(2):
         bench.prices[0] = start
         bench.calm()
-        size = 20 * WAD * bands
+        size = (20 + 21 * (bands - 1)) * WAD
         bench.fund(bankrupt, THIN * size // WAD)
         # He has the same leverage, hence the same band, so that the bankrupt does not leave it empty.
         neighbour = actor(f"neighbour of {tag} {turn}")
         bench.fund(neighbour, THIN * 10)
         for band in range(bands):
-            # The riskiest short band first: own bankruptcy price 10 % above, then 1.2 % more a band.
-            each = 30 * WAD // winners if band == bands - 1 else 20 * WAD // winners
-            cash = each * (start * (1_100 + 12 * band) // 1_000 - start) // WAD
-            ours = 20 * WAD
+            # The riskiest short band first: own bankruptcy price 11 % above, then a 64th of an octave more each.
+            each = (30 if band == bands - 1 else 21) * WAD // winners
+            cash = each * (start * int(10**6 * 2 ** ((9.5 + band) / 64)) // 10**6 - start) // WAD
+            ours = 20 * WAD if band == bands - 1 else each * winners
             for i in range(winners):
                 winner = actor(f"winner {tag} {turn} {band} {i}")
                 bench.fund(winner, cash)
@@ -406,7 +406,7 @@ def resolve(bench: Bench, bands: int, winners: int, tag: str, *, cover: bool = T
 def with_positions(bench: Bench, count: int) -> dict[str, Outcome]:
     """The operations whose gas grows with the markets an account is in; each the second time."""
     buyer, seller = actor(f"buyer in {count}"), actor(f"seller in {count}")
-    bench.open(buyer, seller, UNIT_SIZE, CASH, range(count))
+    bench.open(buyer, seller, UNIT_SIZE, 2 * CASH, range(count))  # leverage 2.5: a withdrawal wants below 5
     bench.settle(seller, buyer, STEP)
     found = {"fill": bench.settle(seller, buyer, STEP)}
     for _ in range(2):

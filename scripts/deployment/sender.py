@@ -62,7 +62,7 @@ class Sender(ABC):
             request["to"] = to_checksum_address(to)
         try:
             return bytes(self.web3.eth.call(request))
-        except (Web3Exception, ValueError) as error:
+        except (Web3Exception, ValueError, OSError) as error:
             raise DeploymentError(_reason(error)) from None
 
     def code(self, address: str) -> bytes:
@@ -118,7 +118,7 @@ class RpcSender(Sender):
             found = eth.wait_for_transaction_receipt(hashed, _RECEIPT_TIMEOUT_S, 0.01 if local else 2)
         except TimeExhausted:
             raise DeploymentError(f"{what}: in no block after {_RECEIPT_TIMEOUT_S} s; run this again later") from None
-        except (Web3Exception, ValueError) as error:
+        except (Web3Exception, ValueError, OSError) as error:
             raise DeploymentError(f"{what}: {_reason(error)}") from None
         return receipt_of(what, found)
 
@@ -158,4 +158,6 @@ def _reason(error: Exception) -> str:
     if isinstance(error, Web3RPCError):
         answer = (error.rpc_response or {}).get("error", {})
         return str(answer.get("message", error))
+    if isinstance(error, OSError):
+        return f"the node does not answer any more ({type(error).__name__})"
     return " ".join(str(error).split())

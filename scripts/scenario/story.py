@@ -57,6 +57,11 @@ class Check:
     above: int | None = None
     below: int | None = None
 
+    @property
+    def is_count(self) -> bool:
+        """Whether the quantity is a plain number; otherwise it is WAD."""
+        return _is_count(self.what)
+
     def holds(self, value: int) -> bool:
         """Whether ``value`` is as expected."""
         return (
@@ -137,6 +142,7 @@ def _scenario(root: Node) -> Scenario:
     names = _Names(tuple(spec.name for spec in markets), tuple(holders), money)
     fund = _fund(top.get("fund"), names)
     steps = tuple(_step(node, names, fund) for node in top["steps"].elements())
+    _orders_exist(steps)
     return Scenario(
         name=top["name"].text(),
         about=" ".join(top["about"].text().split()) if "about" in top else "",
@@ -146,6 +152,18 @@ def _scenario(root: Node) -> Scenario:
         fund=fund,
         steps=steps,
     )
+
+
+def _orders_exist(steps: tuple[Step, ...]) -> None:
+    """Every order that is matched was signed before."""
+    signed: list[str] = []
+    for step in steps:
+        if step.action == "order":
+            signed.append(step.args["name"])
+        for side in ("maker", "taker") if step.action == "match" else ():
+            if step.args[side] not in signed:
+                problem = f"no order {step.args[side]!r} is signed before; add an order step of that name"
+                raise ScenarioError(f"{step.path}.{side}", problem)
 
 
 # Parameters
@@ -434,7 +452,12 @@ OF_MARKET = ("fees", "open_interest", "long_bands", "short_bands")
 OF_RECEIPT = ("deficit", "cover", "seized", "booked", "bands", "legs")
 OF_ALL = ("bad_debt", "claim_index", "claim_epoch", "receipts")
 COUNTS = ("exposed", "band", "long_bands", "short_bands", "bands", "legs", "claim_epoch", "receipts")
-"""Quantities that are plain numbers; the others are WAD."""
+QUANTITY_AT = {"account": 2, "bucket": 2, "market": 2, "receipt": 1}
+"""Which word of a path names the quantity; the first unless said here."""
+
+
+def _is_count(what: tuple[str, ...]) -> bool:
+    return what[QUANTITY_AT.get(what[0], 0)] in COUNTS
 
 
 def _checks(node: Node, names: _Names) -> Iterator[Check]:
@@ -475,7 +498,7 @@ def _account_checks(node: Node, prefix: tuple[str, ...], names: _Names) -> Itera
 
 
 def _check(node: Node, what: tuple[str, ...]) -> Check:
-    scale = 1 if any(word in COUNTS for word in what) else WAD
+    scale = 1 if _is_count(what) else WAD
 
     def read(item: Node) -> int:
         value: Fraction = item.number() * scale
