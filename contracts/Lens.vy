@@ -20,6 +20,20 @@ from contracts.modules import margin
 from contracts.modules import words
 
 
+# two getters by the words they answer, which costs less code than their types
+interface IRawReader:
+    # offset, length, word
+    def load_bands(market: uint256, is_long: bool, first: uint256, count: uint256) -> uint256[3]: view
+    # token, oracle, engine, fund
+    def wiring() -> uint256[4]: view
+
+
+# cuts that a preview lists
+MAX_CUTS: constant(uint256) = 64
+# no band has this label
+NO_BAND: constant(uint256) = 256
+
+
 # one leg of an account; prices are those of the edge that favours the leg (high for longs, low for shorts)
 struct LegView:
     market: uint256
@@ -46,7 +60,7 @@ struct AccountView:
     maintenance: uint256
     initial: uint256
     free: uint256
-    legs: DynArray[LegView, 16]
+    legs: DynArray[LegView, 8]
 
 
 # what one band gives to a receipt: the fields of `BandDeleveraged`, gons
@@ -73,7 +87,8 @@ struct Preview:
     legs: uint256
     bands: uint256
     largest_cut: uint256
-    cuts: DynArray[Cut, 256]
+    # the first MAX_CUTS; `bands` counts all
+    cuts: DynArray[Cut, MAX_CUTS]
 
 
 # what a default takes from one position, gons: size closed, cash received (negative: paid), change of equity
@@ -88,10 +103,10 @@ struct MyCut:
 # the first loss of a market, real money; `gap_cap` is the most that deleveraging the whole side may take
 struct Coverage:
     equity_harsh: int256
-    available: uint256
-    fees: uint256
-    open_interest: uint256
-    gap_cap: uint256
+    available: int256
+    fees: int256
+    open_interest: int256
+    gap_cap: int256
 
 
 # a band and its live cash index with funding folded in, down and up; `top` is the last scale that is stored,
@@ -114,8 +129,9 @@ struct Book:
     m: words.Market
     risk_word: uint256
     limits: words.Limits
-    # bitmaps of the short and the long side
+    # of the short and the long side
     bitmaps: uint256[2]
+    open_interest: uint256[2]
     anchor: uint256
     policy: address
     claim_index: uint256
@@ -133,25 +149,16 @@ struct Book:
     left_oi: uint256
 
 
-# which bands a leg closes against
-struct Plan:
-    bands: DynArray[uint256, 40]
-    sizes: DynArray[uint256, 40]
-    eligible: uint256
-    finished: bool
-
-
-# a plan at its prices; totals over the cuts
+# which bands a leg closes against and at what, gons; eligible ones first
 struct Walk:
     cuts: DynArray[Cut, 40]
+    eligible: uint256
     filled: uint256
     quoted: uint256
     gap_quoted: uint256
     finished: bool
 
 
-# no band has this label
-NO_BAND: constant(uint256) = 256
 
 HOUSE: immutable(address)
 ORACLE: immutable(address)
@@ -176,33 +183,30 @@ def account(account: bytes32) -> AccountView:
     """
     @notice An account as it stands in this block, real money; `free` is the most that a withdrawal may take now.
     """
+    return self._view(account)
+
+
+@internal
+@view
+def _view(account: bytes32) -> AccountView:
     raw: uint256[34] = self._account_words(account)
     word: words.Account = words._unpack_account(raw[0])
-    view: AccountView = empty(AccountView)
-    if not word.exposed:
-        view.cash = word.cash
-        view.equity_kind = word.cash
-        view.equity_index = word.cash
-        view.equity_credit = word.cash
-        view.free = convert(word.cash, uint256)
-        return view
     domain: words.Globals = self._domain()
-    claim_index: uint256 = domain.claim_index
-    r: margin.Exposure = self._exposure(raw, word.cash, word.legs, claim_index, empty(margin.Exposure))
-    legs: DynArray[LegView, 16] = []
-    for market: uint256 in range(c.MAX_MARKETS):
-        if (word.legs >> market) & 1 == 0:
-            continue
-        book: Book = self._open(market, claim_index)
-        leg: bands.Leg = self._read_leg(raw, book)
-        size: int256 = convert(
-            fixed_math._mul_div_down(convert(abs(leg.size), uint256), claim_index, c.INDEX_ONE), int256
-        )
+    # exempt cash is in units already, and has neither legs nor late cash beside it
+    claim_index: uint256 = c.INDEX_ONE
+    if word.exposed:
+        claim_index = domain.claim_index
+    books: DynArray[Book, 8] = self._books(raw, claim_index)
+    r: margin.Exposure = self._assess(self._cash(raw, claim_index), books)
+    legs: DynArray[LegView, 8] = []
+    for book: Book in books:
+        leg: bands.Leg = book.leg
+        size: int256 = self._real(convert(self._magnitude(leg.size), int256), claim_index)
         if leg.size < 0:
             size = -size
         legs.append(
             LegView(
-                market=market,
+                market=book.id,
                 size=size,
                 entry=leg.entry,
                 pending=self._real(leg.pending, claim_index),
@@ -212,7 +216,7 @@ def account(account: bytes32) -> AccountView:
             )
         )
     return AccountView(
-        exposed=True,
+        exposed=word.exposed,
         in_receipt=word.in_receipt,
         frozen=r.frozen,
         liquidatable=r.e_kind >= 0 and r.e_kind < convert(r.m_kind, int256),
@@ -240,12 +244,10 @@ def liq_price(account: bytes32, market: uint256) -> uint256:
          position answers 0. With a depth the requirement is a staircase of steps of 1e-18 of the notional: there
          the answer is one flip among those that may lie within a few steps.
     """
-    raw: uint256[34] = self._account_words(account)
-    word: words.Account = words._unpack_account(raw[0])
-    claim_index: uint256 = self._domain().claim_index
-    book: Book = self._open(market, claim_index)
-    r: margin.Exposure = self._exposure(raw, word.cash, word.legs, claim_index, empty(margin.Exposure))
-    return self._liquidation_price(book, self._read_leg(raw, book).size, r)
+    for leg: LegView in self._view(account).legs:
+        if leg.market == market:
+            return leg.liquidation_price
+    return 0
 
 
 @external
@@ -262,15 +264,15 @@ def adl_light(account: bytes32, market: uint256) -> uint256:
     if leg.size == 0:
         return 0
     is_long: bool = leg.size > 0
-    histogram: DynArray[uint256, 256] = staticcall IClearingHouse(HOUSE).load_bands(market, is_long, 0, c.N_BANDS)
+    left: uint256 = book.bitmaps[convert(is_long, uint256)]
     ahead: uint256 = 0
     total: uint256 = 0
     for band: uint256 in range(c.N_BANDS):
-        if histogram[band] == 0:
+        if (left >> band) & 1 == 0:
             continue
-        oi: uint256 = words._unpack_band(histogram[band]).oi
+        oi: uint256 = self._band_oi(book, is_long, band)
         total += oi
-        if band != leg.band and bands._is_riskier(book.limits.rank, is_long, band, leg.band):
+        if bands._is_riskier(book.limits.rank, is_long, band, leg.band):
             ahead += oi
     if ahead >= total:
         return 1
@@ -290,103 +292,113 @@ def preview_resolve(account: bytes32) -> Preview:
     raw: uint256[34] = self._account_words(account)
     word: words.Account = words._unpack_account(raw[0])
     claim_index: uint256 = self._domain().claim_index
+    books: DynArray[Book, 8] = self._books(raw, claim_index)
+    cash: int256 = self._cash(raw, claim_index)
     result: Preview = empty(Preview)
     result.exact = True
-    books: DynArray[Book, 8] = []
-    for market: uint256 in range(c.MAX_MARKETS):
-        if (word.legs >> market) & 1 == 1:
-            book: Book = self._open(market, claim_index)
-            book.leg = self._read_leg(raw, book)
-            book.open = True
-            books.append(book)
-    cash: int256 = word.cash + self._late(raw, word, claim_index)
-    r: margin.Exposure = self._add_up(cash, books)
-    if not word.exposed or r.e_kind >= 0:
-        result.finished = word.in_receipt
-        return result
-    result.bankrupt = True
-    # stage 2: the fund's opposite inventory, at the index
-    for i: uint256 in range(len(books), bound=8):
-        assert word.in_receipt or books[i].limits.open_receipts == 0, "market: receipt open"
-        bucket: bytes32 = self._bucket_of(books[i].id)
-        if books[i].prices.state == c.STATE_FROZEN or bucket == account:
-            continue
-        moved: int256 = 0
-        books[i], moved = self._net(books[i], bucket)
-        cash += moved
-        if books[i].netted > 0:
-            result.netted += books[i].netted
-            if books[i].limits.rank != c.RANK_SINGLE:
-                result.exact = False
-    r = self._add_up(cash, books)
-    # stages 3 and 4: the deficit over the legs, and what the buckets pay
-    result.deficit = convert(-fixed_math._floor_div(r.e_index, convert(c.WAD, int256)), uint256)
-    result.finished = True
-    cumulative: uint256 = 0
-    given: uint256 = 0
-    live: uint256 = 0
-    left: uint256 = 0
-    for i: uint256 in range(len(books), bound=8):
-        if not books[i].open:
-            continue
-        book: Book = books[i]
-        book.margin = self._leg_margin(book)
-        book.live = book.prices.state != c.STATE_FROZEN and book.leg.size != 0
-        if book.leg.size == 0:
-            book.open = False
-            cash += book.leg.pending
-        cumulative += book.margin
-        if r.m_index > 0:
-            upto: uint256 = fixed_math._mul_div_down(result.deficit, cumulative, r.m_index)
-            book.residual = upto - given
-            given = upto
-        bucket: bytes32 = self._bucket_of(book.id)
-        if book.live and book.residual > 0 and bucket != account:
-            paid: uint256 = min(book.residual, self._bucket_available(book, bucket))
-            cash += convert(paid, int256)
-            book.residual -= paid
-            result.cover += paid
-        if book.live:
-            live += 1
-            left += book.residual
-        books[i] = book
-    if live > 1:
-        books = self._weigh(books, left)
-    # stages 5 and 6
-    remaining: bool = False
-    for i: uint256 in range(len(books), bound=8):
-        if not books[i].open:
-            continue
-        if not books[i].live or not result.finished:
-            remaining = True
-            continue
-        book: Book = books[i]
-        walk: Walk = self._walk(book, book.leg.size, book.residual)
-        for cut: Cut in walk.cuts:
-            result.cuts.append(cut)
-            result.largest_cut = max(result.largest_cut, cut.size * c.PPM // cut.open_interest)
-        result.bands += len(walk.cuts)
-        result.legs += 1
-        result.finished = walk.finished
-        remaining = remaining or not walk.finished
-        x: uint256 = book.prices.index
-        is_long: bool = book.leg.size < 0
-        if walk.finished:
-            # whatever no band could take is the house's, at the index
-            walk.filled = convert(abs(book.leg.size), uint256)
-            walk.quoted = self._index_quote(walk.filled, x, is_long)
-        quoted: int256 = convert(walk.quoted, int256)
-        worth: int256 = convert(self._index_quote(walk.filled, x, not is_long), int256)
-        gap: int256 = convert(walk.gap_quoted, int256)
-        if is_long:
-            result.seized += gap + worth - quoted
-            cash += gap - quoted
-        else:
+    result.finished = word.in_receipt
+    if self._assess(cash, books).e_kind < 0:
+        result.bankrupt = True
+        result.finished = True
+        # stage 2: the fund's opposite inventory, at the index
+        for i: uint256 in range(len(books), bound=8):
+            book: Book = books[i]
+            assert word.in_receipt or book.limits.open_receipts == 0, "market: receipt open"
+            if book.prices.state != c.STATE_FROZEN and self._bucket_of(book.id) != account:
+                moved: int256 = 0
+                book, moved = self._net(book)
+                cash += moved
+                result.netted += book.netted
+                if book.netted > 0 and book.limits.rank != c.RANK_SINGLE:
+                    result.exact = False
+                books[i] = book
+        # stages 3 and 4: the deficit over the legs, and what the buckets pay
+        r: margin.Exposure = self._assess(cash, books)
+        result.deficit = self._magnitude(fixed_math._floor_div(r.e_index, convert(c.WAD, int256)))
+        cumulative: uint256 = 0
+        given: uint256 = 0
+        live: uint256 = 0
+        left: uint256 = 0
+        for i: uint256 in range(len(books), bound=8):
+            book: Book = books[i]
+            if not book.open:
+                continue
+            book.margin = self._maintenance(book, book.leg.size, book.prices.index)
+            book.live = book.prices.state != c.STATE_FROZEN and book.leg.size != 0
+            if book.leg.size == 0:
+                book.open = False
+                cash += book.leg.pending
+            cumulative += book.margin
+            if r.m_index > 0:
+                upto: uint256 = fixed_math._mul_div_down(result.deficit, cumulative, r.m_index)
+                book.residual = upto - given
+                given = upto
+            if book.live:
+                if self._bucket_of(book.id) != account:
+                    equity: int256 = 0
+                    available: int256 = 0
+                    equity, available = self._bucket(book)
+                    paid: uint256 = min(book.residual, convert(available, uint256))
+                    cash += convert(paid, int256)
+                    book.residual -= paid
+                    result.cover += paid
+                live += 1
+                left += book.residual
+            books[i] = book
+        if live > 1:
+            # split what is left over the live legs by maintenance times eligible fraction (rule 24)
+            weights: uint256[8] = empty(uint256[8])
+            total: uint256 = 0
+            for i: uint256 in range(len(books), bound=8):
+                book: Book = books[i]
+                if book.live:
+                    weights[i] = fixed_math._mul_div_down(
+                        book.margin // c.WAD,
+                        self._walk(book, book.leg.size, book.residual).eligible,
+                        self._magnitude(book.leg.size),
+                    )
+                    total += weights[i]
+            cumulative = 0
+            given = 0
+            for i: uint256 in range(len(books), bound=8):
+                if total > 0 and books[i].live:
+                    cumulative += weights[i]
+                    upto: uint256 = fixed_math._mul_div_down(left, cumulative, total)
+                    books[i].residual = upto - given
+                    given = upto
+        # stages 5 and 6
+        remaining: bool = False
+        for book: Book in books:
+            if not book.open:
+                continue
+            if not book.live or not result.finished:
+                remaining = True
+                continue
+            size: int256 = book.leg.size
+            walk: Walk = self._walk(book, size, book.residual)
+            for cut: Cut in walk.cuts:
+                if result.bands < MAX_CUTS:
+                    result.cuts.append(cut)
+                result.bands += 1
+                result.largest_cut = max(result.largest_cut, cut.size * c.PPM // cut.open_interest)
+            result.legs += 1
+            if walk.finished:
+                # whatever no band could take is the house's, at the index
+                walk.filled = self._magnitude(size)
+                walk.quoted = self._index_quote(walk.filled, book.prices.index, size < 0)
+            else:
+                result.finished = False
+                remaining = True
+            quoted: int256 = convert(walk.quoted, int256)
+            worth: int256 = convert(self._index_quote(walk.filled, book.prices.index, size > 0), int256)
+            if size < 0:
+                quoted = -quoted
+                worth = -worth
+            gap: int256 = convert(walk.gap_quoted, int256)
             result.seized += gap + quoted - worth
-            cash += gap + quoted
-        cash += book.leg.pending
-    if not remaining and cash < 0:
-        result.booked = convert(-cash, uint256)
+            cash += gap + quoted + book.leg.pending
+        if not remaining and cash < 0:
+            result.booked = self._magnitude(cash)
     return result
 
 
@@ -403,32 +415,41 @@ def my_cut(account: bytes32, market: uint256, is_long_bankrupt: bool, size: uint
     raw: uint256[34] = self._account_words(account)
     book: Book = self._open(market, self._domain().claim_index)
     p: words.Position = words._unpack_position(raw[1 + 2 * market], raw[2 + 2 * market])
-    if p.q0 == 0 or p.is_long == is_long_bankrupt or size == 0:
-        return empty(MyCut)
-    signed: int256 = convert(size, int256)
-    if not is_long_bankrupt:
-        signed = -signed
-    shelf: Shelf = self._shelf(book, p.is_long, p.band)
-    before: bands.Leg = self._read(market, p, shelf)
-    walk: Walk = self._walk(book, signed, deficit)
-    for cut: Cut in walk.cuts:
-        if cut.band == p.band:
-            shelf = self._imagine(shelf, cut)
-    after: bands.Leg = self._read(market, p, shelf)
-    closed: int256 = abs(before.size) - abs(after.size)
-    quote: int256 = after.pending - before.pending
-    price: uint256 = 0
-    if closed > 0:
-        price = convert(abs(quote), uint256) * c.WAD // convert(closed, uint256)
-    wad: int256 = convert(c.WAD, int256)
-    return MyCut(
-        size=convert(closed, uint256),
-        quote=quote,
-        equity_change=fixed_math._floor_div(
-            quote * wad + (after.size - before.size) * convert(book.prices.index, int256), wad
-        ),
-        price=price,
-    )
+    result: MyCut = empty(MyCut)
+    if p.q0 > 0 and p.is_long != is_long_bankrupt and size > 0:
+        signed: int256 = convert(size, int256)
+        if p.is_long:
+            signed = -signed
+        shelf: Shelf = self._shelf(book, p.is_long, p.band)
+        before: bands.Leg = self._read(market, p, shelf)
+        walk: Walk = self._walk(book, signed, deficit)
+        for cut: Cut in walk.cuts:
+            if cut.band != p.band:
+                continue
+            # the band after the cut, as `bands._deleverage_band` would leave it (SPEC section 4.3)
+            inherited: int256 = cut.quote
+            if not p.is_long:
+                inherited = -inherited
+            shelf.c += fixed_math._floor_div(convert(shelf.a, int256) * inherited, convert(shelf.oi, int256))
+            numerator: uint256 = shelf.a * (shelf.oi - cut.size)
+            shelf.wiped = numerator == 0
+            shelf.a = bands._shrunk(numerator, shelf.oi, p.is_long)
+            for _: uint256 in range(5):
+                if shelf.wiped or shelf.a >= c.MIN_A:
+                    break
+                numerator *= c.SCALE_STEP
+                shelf.a = bands._shrunk(numerator, shelf.oi, p.is_long)
+                shelf.scale += 1
+        after: bands.Leg = self._read(market, p, shelf)
+        change: int256 = after.size - before.size
+        result.size = self._magnitude(change)
+        result.quote = after.pending - before.pending
+        if result.size > 0:
+            result.price = self._magnitude(result.quote) * c.WAD // result.size
+        result.equity_change = result.quote + fixed_math._floor_div(
+            change * convert(book.prices.index, int256), convert(c.WAD, int256)
+        )
+    return result
 
 
 @external
@@ -440,16 +461,15 @@ def coverage(market: uint256) -> Coverage:
     """
     claim_index: uint256 = self._domain().claim_index
     book: Book = self._open(market, claim_index)
-    bucket: bytes32 = self._bucket_of(market)
-    raw: uint256[34] = self._account_words(bucket)
-    word: words.Account = words._unpack_account(raw[0])
-    r: margin.Exposure = self._exposure(raw, word.cash, word.legs, claim_index, empty(margin.Exposure))
+    equity: int256 = 0
+    available: int256 = 0
+    equity, available = self._bucket(book)
     return Coverage(
-        equity_harsh=self._real_value(r.e_credit, claim_index),
-        available=fixed_math._mul_div_down(self._bucket_available(book, bucket), claim_index, c.INDEX_ONE),
-        fees=fixed_math._mul_div_down(book.m.fees, claim_index, c.INDEX_ONE),
-        open_interest=fixed_math._mul_div_down(book.m.oi, claim_index, c.INDEX_ONE),
-        gap_cap=fixed_math._mul_div_down(self._gap_cap(book, book.m.oi), claim_index, c.INDEX_ONE),
+        equity_harsh=self._real_value(equity, claim_index),
+        available=self._real(available, claim_index),
+        fees=self._real(convert(book.m.fees, int256), claim_index),
+        open_interest=self._real(convert(book.m.oi, int256), claim_index),
+        gap_cap=self._real(convert(self._gap_cap(book, book.m.oi), int256), claim_index),
     )
 
 
@@ -486,14 +506,23 @@ def digest(accounts: DynArray[bytes32, 64], markets: DynArray[uint256, 16]) -> b
 
 @external
 @view
-def load_bands(market: uint256, is_long: bool, first: uint256, count: uint256) -> DynArray[uint256, 256]:
+@raw_return
+def __default__() -> Bytes[8256]:
     """
-    @notice The ledger's bands, for policies that read them from whoever asks.
+    @notice The ledger's own getters, for policies that read it from whoever asks.
     """
-    return staticcall IClearingHouse(HOUSE).load_bands(market, is_long, first, count)
+    return raw_call(HOUSE, msg.data, is_static_call=True, max_outsize=8256)
 
 
 # ---- reading -------------------------------------------------------------------------------------
+
+
+@internal
+@pure
+def _magnitude(signed: int256) -> uint256:
+    if signed < 0:
+        return convert(-signed, uint256)
+    return convert(signed, uint256)
 
 
 @internal
@@ -505,22 +534,21 @@ def _domain() -> words.Globals:
 
 @internal
 @view
-def _bucket_of(market: uint256) -> bytes32:
+def _fund() -> uint256:
     """
-    @notice The fund's account for one market.
+    @notice The backstop fund's address.
     """
-    return convert((convert(self._backstop(), uint256) << 96) | (market + 1), bytes32)
+    raw: uint256[4] = staticcall IRawReader(HOUSE).wiring()
+    return raw[3]
 
 
 @internal
 @view
-def _backstop() -> address:
-    token: address = empty(address)
-    oracle: address = empty(address)
-    engine: address = empty(address)
-    fund: address = empty(address)
-    token, oracle, engine, fund = staticcall IClearingHouse(HOUSE).wiring()
-    return fund
+def _bucket_of(market: uint256) -> bytes32:
+    """
+    @notice The fund's account for one market.
+    """
+    return convert((self._fund() << 96) | (market + 1), bytes32)
 
 
 @internal
@@ -544,8 +572,8 @@ def _cell_word(market: uint256, is_long: bool, band: uint256, epoch: uint256, sc
 @internal
 @view
 def _band_word(market: uint256, is_long: bool, band: uint256) -> uint256:
-    raw: DynArray[uint256, 256] = staticcall IClearingHouse(HOUSE).load_bands(market, is_long, band, 1)
-    return raw[0]
+    raw: uint256[3] = staticcall IRawReader(HOUSE).load_bands(market, is_long, band, 1)
+    return raw[2]
 
 
 @internal
@@ -564,6 +592,7 @@ def _open(market: uint256, claim_index: uint256) -> Book:
     book.risk_word = raw[2]
     book.limits = words._unpack_limits(raw[3])
     book.bitmaps = [raw[5], raw[4]]
+    book.open_interest = [book.m.oi, book.m.oi - convert(book.m.residue, uint256)]
     book.anchor = raw[6]
     book.policy = convert(raw[7], address)
     book.claim_index = claim_index
@@ -632,13 +661,14 @@ def _read(market: uint256, p: words.Position, shelf: Shelf) -> bands.Leg:
     size: uint256 = 0
     if same_epoch and not shelf.wiped:
         behind: uint256 = shelf.scale - p.scale
-        if behind > c.SCALE_SPAN:
-            if not p.is_long:
-                size = 1
-        elif p.is_long:
-            size = fixed_math._mul_div_down(p.q0, shelf.a, p.a0) // c.SCALE_STEP**behind
-        else:
-            size = fixed_math._mul_div_up(fixed_math._mul_div_up(p.q0, shelf.a, p.a0), 1, c.SCALE_STEP**behind)
+        if not p.is_long:
+            size = 1
+        if behind <= c.SCALE_SPAN:
+            shrunk: uint256 = c.SCALE_STEP**behind
+            if p.is_long:
+                size = fixed_math._mul_div_down(p.q0, shelf.a, p.a0) // shrunk
+            else:
+                size = fixed_math._mul_div_up(fixed_math._mul_div_up(p.q0, shelf.a, p.a0), 1, shrunk)
     signed: int256 = convert(size, int256)
     if not p.is_long:
         signed = -signed
@@ -650,106 +680,67 @@ def _read(market: uint256, p: words.Position, shelf: Shelf) -> bands.Leg:
     )
 
 
-@internal
-@pure
-def _imagine(before: Shelf, cut: Cut) -> Shelf:
-    """
-    @notice A band after a cut (SPEC section 4.3), as `bands._deleverage_band` would leave it.
-    """
-    shelf: Shelf = before
-    inherited: int256 = cut.quote
-    if not cut.is_long:
-        inherited = -inherited
-    shelf.c += fixed_math._floor_div(convert(shelf.a, int256) * inherited, convert(shelf.oi, int256))
-    left: uint256 = shelf.oi - cut.size
-    if left == 0:
-        shelf.wiped = True
-        return shelf
-    numerator: uint256 = shelf.a * left
-    shelf.a = bands._shrunk(numerator, shelf.oi, cut.is_long)
-    for _: uint256 in range(5):
-        if shelf.a >= c.MIN_A:
-            break
-        numerator *= c.SCALE_STEP
-        shelf.a = bands._shrunk(numerator, shelf.oi, cut.is_long)
-        shelf.scale += 1
-    shelf.oi = left
-    return shelf
-
-
 # ---- margin --------------------------------------------------------------------------------------
 
 
 @internal
-@pure
-def _late(raw: uint256[34], word: words.Account, claim_index: uint256) -> int256:
-    """
-    @notice Late units in gons.
-    """
-    if not word.has_late:
-        return 0
-    return convert(fixed_math._mul_div_down(raw[33], c.INDEX_ONE, claim_index), int256)
-
-
-@internal
 @view
-def _exposure(
-    raw: uint256[34], cash: int256, legs: uint256, claim_index: uint256, start: margin.Exposure
-) -> margin.Exposure:
+def _books(raw: uint256[34], claim_index: uint256) -> DynArray[Book, 8]:
     """
-    @notice `start` with cash, late cash and the legs that `legs` names, as they are stored.
+    @notice The markets in which an account has a leg, and those legs.
     """
-    r: margin.Exposure = start
-    total: int256 = cash + self._late(raw, words._unpack_account(raw[0]), claim_index)
+    legs: uint256 = words._unpack_account(raw[0]).legs
+    books: DynArray[Book, 8] = []
     for market: uint256 in range(c.MAX_MARKETS):
-        if (legs >> market) & 1 == 0:
-            continue
-        book: Book = self._open(market, claim_index)
-        leg: bands.Leg = self._read_leg(raw, book)
-        total += leg.pending
-        if leg.size != 0:
-            r = margin._add_leg(r, book.risk_word, book.prices, leg.size, claim_index)
-    return self._with_cash(r, total)
+        if (legs >> market) & 1 == 1:
+            book: Book = self._open(market, claim_index)
+            book.leg = self._read_leg(raw, book)
+            book.open = True
+            books.append(book)
+    return books
 
 
 @internal
 @pure
-def _add_up(cash: int256, books: DynArray[Book, 8]) -> margin.Exposure:
+def _cash(raw: uint256[34], claim_index: uint256) -> int256:
     """
-    @notice Exposure of a default under way.
+    @notice Cash of an account with its late units in gons.
+    """
+    word: words.Account = words._unpack_account(raw[0])
+    if word.has_late:
+        word.cash += convert(fixed_math._mul_div_down(raw[33], c.INDEX_ONE, claim_index), int256)
+    return word.cash
+
+
+@internal
+@pure
+def _assess(cash: int256, books: DynArray[Book, 8]) -> margin.Exposure:
+    """
+    @notice Exposure of an account with these legs; requirements of the present prices.
     """
     r: margin.Exposure = empty(margin.Exposure)
     total: int256 = cash
-    for i: uint256 in range(len(books), bound=8):
-        total += books[i].leg.pending
-        if books[i].leg.size != 0:
-            r = margin._add_leg(
-                r, books[i].risk_word, books[i].prices, books[i].leg.size, books[i].claim_index
-            )
-    return self._with_cash(r, total)
-
-
-@internal
-@pure
-def _with_cash(before: margin.Exposure, cash: int256) -> margin.Exposure:
-    r: margin.Exposure = before
-    base: int256 = cash * convert(c.WAD, int256)
-    r.e_kind += base
-    r.e_index += base
-    r.e_credit += base
+    for book: Book in books:
+        total += book.leg.pending
+        if book.leg.size != 0:
+            r = margin._add_leg(r, book.risk_word, book.prices, book.leg.size, book.claim_index)
+    total *= convert(c.WAD, int256)
+    r.e_kind += total
+    r.e_index += total
+    r.e_credit += total
     return r
 
 
 @internal
 @pure
-def _leg_margin(book: Book) -> uint256:
+def _maintenance(book: Book, size: int256, price: uint256) -> uint256:
     """
-    @notice Maintenance of the bankrupt's leg at the index.
+    @notice What a leg of signed size demands at `price`.
     """
     return margin._requirement(
         words._maintenance(book.risk_word),
         words._depth(book.risk_word),
-        convert(abs(book.leg.size), uint256) * book.prices.index,
+        self._magnitude(size) * price,
         book.claim_index,
     )
 
@@ -787,14 +778,14 @@ def _free(account: bytes32, word: words.Account, domain: words.Globals, r: margi
     """
     @notice Most units that a withdrawal from an exposed account may take now (SPEC section 2).
     """
+    if not word.exposed:
+        return convert(word.cash, uint256)
     if domain.bad_debt > 0 or domain.open_receipts > 0 or word.touched + c.RESIDENCY_S > block.timestamp or r.frozen:
         return 0
-    if r.n_credit == 0 and convert(convert(account, uint256) >> 96, address) != self._backstop():
+    if r.n_credit == 0 and convert(account, uint256) >> 96 != self._fund():
         return 0
     least: uint256 = max(r.im_credit, fixed_math._mul_div_up(r.n_credit, c.WITHDRAW_RATIO_PPM, c.PPM))
-    if r.e_credit <= convert(least, int256):
-        return 0
-    return fixed_math._mul_div_down(convert(r.e_credit, uint256) - least, 1, c.WAD) * domain.claim_index // c.INDEX_ONE
+    return convert(max(0, self._real_value(r.e_credit - convert(least, int256), domain.claim_index)), uint256)
 
 
 @internal
@@ -806,17 +797,15 @@ def _liquidation_price(book: Book, size: int256, r: margin.Exposure) -> uint256:
     if size == 0:
         return 0
     present: uint256 = margin._kind_price(book.prices, size)
-    q: uint256 = convert(abs(size), uint256)
     e_rest: int256 = r.e_kind - size * convert(present, int256)
-    m_rest: uint256 = r.m_kind - margin._requirement(
-        words._maintenance(book.risk_word), words._depth(book.risk_word), q * present, book.claim_index
-    )
+    m_rest: uint256 = r.m_kind - self._maintenance(book, size, present)
     # `safe` passes the test and `unsafe` does not
     safe: uint256 = 0
-    unsafe: uint256 = 0
+    unsafe: uint256 = c.MAX_PRICE
+    if self._is_healthy(book, size, e_rest, m_rest, 0) != (size < 0):
+        return 0
     if size > 0:
-        if self._is_healthy(book, size, e_rest, m_rest, 0):
-            return 0
+        unsafe = 0
         safe = present
         for _: uint256 in range(90):
             if self._is_healthy(book, size, e_rest, m_rest, safe):
@@ -825,12 +814,8 @@ def _liquidation_price(book: Book, size: int256, r: margin.Exposure) -> uint256:
                 return c.MAX_PRICE
             unsafe = safe
             safe = min(2 * safe, c.MAX_PRICE)
-    else:
-        if not self._is_healthy(book, size, e_rest, m_rest, 0):
-            return 0
-        unsafe = c.MAX_PRICE
-        if self._is_healthy(book, size, e_rest, m_rest, unsafe):
-            return c.MAX_PRICE
+    elif self._is_healthy(book, size, e_rest, m_rest, unsafe):
+        return c.MAX_PRICE
     for _: uint256 in range(90):
         if max(safe, unsafe) - min(safe, unsafe) < 2:
             break
@@ -848,17 +833,14 @@ def _is_healthy(book: Book, size: int256, e_rest: int256, m_rest: uint256, price
     """
     @notice The maintenance test with one leg at `price`; a requirement beyond the word cannot be met.
     """
-    notional: uint256 = convert(abs(size), uint256) * price
+    notional: uint256 = self._magnitude(size) * price
     rate: uint256 = words._maintenance(book.risk_word) * 10**12
     depth: uint256 = words._depth(book.risk_word)
     if depth != 0:
         rate += fixed_math._mul_div_down(notional // c.WAD, book.claim_index, c.INDEX_ONE) // depth + 1
     if notional > max_value(uint256) // 4 // rate:
         return False
-    needed: uint256 = m_rest + margin._requirement(
-        words._maintenance(book.risk_word), depth, notional, book.claim_index
-    )
-    return e_rest + size * convert(price, int256) >= convert(needed, int256)
+    return e_rest + size * convert(price, int256) >= convert(m_rest + self._maintenance(book, size, price), int256)
 
 
 @internal
@@ -880,21 +862,23 @@ def _bankruptcy_price(book: Book, size: int256, e_kind: int256) -> uint256:
 
 @internal
 @view
-def _bucket_available(book: Book, bucket: bytes32) -> uint256:
+def _bucket(book: Book) -> (int256, int256):
     """
-    @notice Gons a bucket can pay: equity at the harsh edge beyond its initial requirement and the reserve.
+    @notice Equity of a market's bucket at the harsh edge (value), and the gons it can pay: what is beyond its
+            initial requirement and the reserve.
     """
+    bucket: bytes32 = self._bucket_of(book.id)
     raw: uint256[34] = self._account_words(bucket)
-    word: words.Account = words._unpack_account(raw[0])
-    start: margin.Exposure = empty(margin.Exposure)
+    cash: int256 = self._cash(raw, book.claim_index)
+    books: DynArray[Book, 8] = self._books(raw, book.claim_index)
     if book.netted > 0:
-        word.cash = book.heir_cash + book.heir.pending
-        word.legs = word.legs & ~(1 << book.id)
-        if book.heir.size != 0:
-            start = margin._add_leg(start, book.risk_word, book.prices, book.heir.size, book.claim_index)
-    r: margin.Exposure = self._exposure(raw, word.cash, word.legs, book.claim_index, start)
+        cash = book.heir_cash
+        for i: uint256 in range(len(books), bound=8):
+            if books[i].id == book.id:
+                books[i].leg = book.heir
+    r: margin.Exposure = self._assess(cash, books)
     free: int256 = fixed_math._floor_div(r.e_credit - convert(r.im_credit, int256), convert(c.WAD, int256))
-    return convert(max(0, free - convert(c.BUCKET_RESERVE, int256)), uint256)
+    return r.e_credit, max(0, free - convert(c.BUCKET_RESERVE, int256))
 
 
 # ---- a default, imagined -------------------------------------------------------------------------
@@ -902,12 +886,12 @@ def _bucket_available(book: Book, bucket: bytes32) -> uint256:
 
 @internal
 @view
-def _net(start: Book, bucket: bytes32) -> (Book, int256):
+def _net(start: Book) -> (Book, int256):
     """
     @notice Close the bankrupt's leg against the bucket's opposite inventory at the index; the cash it brings.
     """
     book: Book = start
-    raw: uint256[34] = self._account_words(bucket)
+    raw: uint256[34] = self._account_words(self._bucket_of(book.id))
     word: words.Account = words._unpack_account(raw[0])
     if word.in_receipt or (word.legs >> book.id) & 1 == 0:
         return book, 0
@@ -915,82 +899,44 @@ def _net(start: Book, bucket: bytes32) -> (Book, int256):
     own: bands.Leg = book.leg
     if own.size == 0 or other.size == 0 or (own.size > 0) == (other.size > 0):
         return book, 0
-    closed: int256 = min(abs(own.size), abs(other.size))
-    cash: int256 = convert(
-        fixed_math._mul_div_down(convert(closed, uint256), book.prices.index, c.WAD), int256
-    )
-    change: int256 = -closed
+    book.netted = min(self._magnitude(own.size), self._magnitude(other.size))
+    cash: int256 = convert(fixed_math._mul_div_down(book.netted, book.prices.index, c.WAD), int256)
+    change: int256 = -convert(book.netted, int256)
     if own.size < 0:
         cash = -cash
-        change = closed
-    book.netted = convert(closed, uint256)
-    book.heir_cash = word.cash + other.pending - cash
-    book, book.leg = self._reduce(book, own, change)
-    book, book.heir = self._reduce(book, other, -change)
+        change = -change
+    book.heir_cash = self._cash(raw, book.claim_index) + other.pending - cash
+    shelf: Shelf = self._shelf(book, own.size > 0, own.band)
+    book.leg = self._anchor(shelf, own, change)
     book.open = book.leg.size != 0
+    # only the other side's open interest is asked for later
+    is_long: bool = other.size > 0
+    side: uint256 = convert(is_long, uint256)
+    shelf = self._shelf(book, is_long, other.band)
+    book.heir = self._anchor(shelf, other, -change)
+    taken: uint256 = min(book.netted, shelf.oi)
+    if is_long and shelf.oi - taken <= c.DUST_SIZE:
+        taken = shelf.oi
+    book.left_band = other.band
+    book.left_oi = shelf.oi - taken
+    book.open_interest[side] -= taken
+    if book.left_oi == 0:
+        book.bitmaps[side] = book.bitmaps[side] & ~(1 << other.band)
     return book, own.pending + cash
 
 
 @internal
-@view
-def _reduce(start: Book, leg: bands.Leg, change: int256) -> (Book, bands.Leg):
+@pure
+def _anchor(shelf: Shelf, before: bands.Leg, change: int256) -> bands.Leg:
     """
-    @notice Take part of a leg out of its band: the market after it, and the leg as it reads when anchored anew.
+    @notice A leg changed by `change` as it reads when anchored anew, its pending cash paid.
     """
-    book: Book = start
-    is_long: bool = leg.size > 0
-    side: uint256 = convert(is_long, uint256)
-    shelf: Shelf = self._shelf(book, is_long, leg.band)
-    taken: uint256 = min(convert(abs(change), uint256), shelf.oi)
-    if is_long and shelf.oi - taken <= c.DUST_SIZE:
-        taken = shelf.oi
-    book.left_band = leg.band
-    book.left_oi = shelf.oi - taken
-    if book.left_oi == 0:
-        book.bitmaps[side] = book.bitmaps[side] & ~(1 << leg.band)
-    if is_long:
-        book.m.residue += convert(taken, int256)
-    else:
-        book.m.oi -= taken
-        book.m.residue -= convert(taken, int256)
-    post: int256 = leg.size + change
-    if post == 0:
-        return book, empty(bands.Leg)
-    return book, bands.Leg(
-        size=post,
-        pending=fixed_math._floor_div(abs(post) * (shelf.c - shelf.c_up), convert(shelf.a, int256)),
-        entry=leg.entry,
-        band=leg.band,
+    leg: bands.Leg = before
+    leg.size += change
+    leg.pending = fixed_math._floor_div(
+        convert(self._magnitude(leg.size), int256) * (shelf.c - shelf.c_up), convert(shelf.a, int256)
     )
-
-
-@internal
-@view
-def _weigh(start: DynArray[Book, 8], left: uint256) -> DynArray[Book, 8]:
-    """
-    @notice Split what is left over the live legs by maintenance times eligible fraction (rule 24).
-    """
-    books: DynArray[Book, 8] = start
-    weights: uint256[8] = empty(uint256[8])
-    total: uint256 = 0
-    for i: uint256 in range(len(books), bound=8):
-        if books[i].live:
-            plan: Plan = self._plan(books[i], books[i].leg.size, books[i].residual)
-            weights[i] = fixed_math._mul_div_down(
-                books[i].margin // c.WAD, plan.eligible, convert(abs(books[i].leg.size), uint256)
-            )
-            total += weights[i]
-    if total == 0:
-        return books
-    cumulative: uint256 = 0
-    given: uint256 = 0
-    for i: uint256 in range(len(books), bound=8):
-        if books[i].live:
-            cumulative += weights[i]
-            upto: uint256 = fixed_math._mul_div_down(left, cumulative, total)
-            books[i].residual = upto - given
-            given = upto
-    return books
+    return leg
 
 
 @internal
@@ -1014,16 +960,17 @@ def _gap_cap(book: Book, size: uint256) -> uint256:
 
 @internal
 @view
-def _plan(book: Book, leg: int256, residual: uint256) -> Plan:
+def _walk(book: Book, leg: int256, residual: uint256) -> Walk:
     """
-    @notice Which bands a leg of signed size closes against: the questions and the clamps of `resolve`.
+    @notice The bands that close a leg of signed size, and their prices: the questions, the clamps and the
+            arithmetic of `resolve`.
     """
     is_long: bool = leg < 0
-    size: uint256 = convert(abs(leg), uint256)
+    total: uint256 = self._magnitude(leg)
+    gap: uint256 = min(residual, self._gap_cap(book, total))
     limit: uint256 = 0
     if book.limits.rank != c.RANK_SINGLE:
-        gap: uint256 = min(residual, self._gap_cap(book, size))
-        key: int256 = convert(fixed_math._mul_div_up(gap, c.WAD, size), int256)
+        key: int256 = convert(fixed_math._mul_div_up(gap, c.WAD, total), int256)
         if is_long:
             key = -key
         key += convert(book.prices.index, int256)
@@ -1033,21 +980,18 @@ def _plan(book: Book, leg: int256, residual: uint256) -> Plan:
             limit = fixed_math._log2_band(
                 min(convert(key, uint256), c.MAX_PRICE), book.anchor, book.limits.octave_bits
             )
-    open_interest: uint256 = book.m.oi
-    if is_long:
-        open_interest -= convert(book.m.residue, uint256)
     side: IPolicy.Side = IPolicy.Side(
         market=book.id,
         is_long=is_long,
-        size=size,
-        open_interest=open_interest,
+        size=total,
+        open_interest=book.open_interest[convert(is_long, uint256)],
         bitmap=book.bitmaps[convert(is_long, uint256)],
         rank=book.limits.rank,
         limit_band=limit,
     )
-    p: Plan = empty(Plan)
+    walk: Walk = empty(Walk)
     for _: uint256 in range(c.MAX_PLAN):
-        if side.size == 0 or side.bitmap == 0 or len(p.bands) >= c.MAX_PLAN:
+        if side.size == 0 or side.bitmap == 0 or len(walk.cuts) >= c.MAX_PLAN:
             break
         chosen: DynArray[uint256, 8] = []
         caps: DynArray[uint256, 8] = []
@@ -1057,51 +1001,29 @@ def _plan(book: Book, leg: int256, residual: uint256) -> Plan:
         for i: uint256 in range(len(chosen), bound=8):
             if side.size == 0:
                 break
-            if (side.bitmap >> chosen[i]) & 1 == 0:
+            band: uint256 = chosen[i]
+            if (side.bitmap >> band) & 1 == 0:
                 continue
-            oi: uint256 = self._band_oi(book, is_long, chosen[i])
+            oi: uint256 = self._band_oi(book, is_long, band)
             taken: uint256 = min(min(caps[i], oi), side.size)
-            side.bitmap = side.bitmap & ~(1 << chosen[i])
+            side.bitmap = side.bitmap & ~(1 << band)
             side.open_interest -= oi
             side.size -= taken
             if taken > 0:
-                p.bands.append(chosen[i])
-                p.sizes.append(taken)
+                walk.cuts.append(
+                    Cut(market=book.id, is_long=is_long, band=band, size=taken, quote=0, open_interest=oi)
+                )
                 if i < eligible:
-                    p.eligible += taken
-    p.finished = side.size == 0 or side.bitmap == 0
-    return p
-
-
-@internal
-@view
-def _walk(book: Book, leg: int256, residual: uint256) -> Walk:
-    """
-    @notice The cuts that close a leg of signed size, at the prices of `resolve`.
-    """
-    p: Plan = self._plan(book, leg, residual)
-    is_long: bool = leg < 0
-    total: uint256 = convert(abs(leg), uint256)
-    gap: uint256 = min(residual, self._gap_cap(book, total))
-    walk: Walk = empty(Walk)
-    walk.finished = p.finished
-    for i: uint256 in range(len(p.bands), bound=40):
-        walk.filled += p.sizes[i]
+                    walk.eligible += taken
+    walk.finished = side.size == 0 or side.bitmap == 0
+    for i: uint256 in range(len(walk.cuts), bound=40):
+        walk.filled += walk.cuts[i].size
         base: uint256 = self._index_quote(walk.filled, book.prices.index, is_long)
-        upto: uint256 = fixed_math._mul_div_up(gap, min(walk.filled, p.eligible), total)
+        upto: uint256 = fixed_math._mul_div_up(gap, min(walk.filled, walk.eligible), total)
         extra: int256 = convert(upto - walk.gap_quoted, int256)
         if is_long:
             extra = -extra
-        walk.cuts.append(
-            Cut(
-                market=book.id,
-                is_long=is_long,
-                band=p.bands[i],
-                size=p.sizes[i],
-                quote=convert(base - walk.quoted, int256) + extra,
-                open_interest=self._band_oi(book, is_long, p.bands[i]),
-            )
-        )
+        walk.cuts[i].quote = convert(base - walk.quoted, int256) + extra
         walk.quoted = base
         walk.gap_quoted = upto
     return walk

@@ -105,7 +105,7 @@ class Bench:
         assert self.system.provide(account(50), 10**6 * WAD).ok
         for market in self.markets:
             self.system.twin.call("BackstopFund", "set_cap", _governor(), market, 10**6 * WAD)
-        self.open(actor("background long"), actor("background short"), 50 * WAD, 10_000 * WAD)
+        self.open(actor("background long"), actor("background short"), 50 * WAD, 20_000 * WAD)
         # The next measured call must not be the first to write the sample that these trades left.
         self.wait(GAP_S)
 

@@ -192,3 +192,11 @@ def requirement(s: System, market: int, rate_ppm: int, notional: int) -> int:
     """Margin for ``notional`` (value) without a slope, value units."""
     assert s.specs[market].risk.depth == 0
     return ceil_div(notional * rate_ppm, c.PPM)
+
+
+def calm(s: System, market: int) -> None:
+    """Let the oracle's slow reference catch up with its index."""
+    index = prices(s, market).index
+    for _ in range(2):
+        move(s, market, index, 900)
+    assert prices(s, market).credit_low == prices(s, market).low

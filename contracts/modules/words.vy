@@ -6,6 +6,8 @@
 @notice A struct, a pack and an unpack per packed word, and nowhere else a shift or a mask of a layout.
         Widths and their reasons are in SPEC section 3.
 @dev Stateless. Mirror: `python_ref/words.py`. A field that does not fit reverts without a reason.
+     A signed field is read as ((bits + half) mod 2**256, masked) - half: the unsafe_add is that "mod", of
+     which the mask keeps the low bits, so no overflow can matter.
 """
 
 # word 0 of an account; cash in gons when exposed, else in units
@@ -93,19 +95,9 @@ struct Globals:
 
 @internal
 @pure
-def _u(field: uint256, bits: uint256) -> uint256:
-    """
-    @notice The field as an unsigned field of `bits`.
-    """
-    assert field >> bits == 0
-    return field
-
-
-@internal
-@pure
 def _s(field: int256, bits: uint256) -> uint256:
     """
-    @notice The field as a two's complement field of `bits` (<= 160).
+    @notice The field as a two's complement one of `bits` (<= 160).
     """
     half: int256 = 1 << (bits - 1)
     assert field >= -half
@@ -115,30 +107,13 @@ def _s(field: int256, bits: uint256) -> uint256:
 
 @internal
 @pure
-def _take(word: uint256, at: uint256, bits: uint256) -> uint256:
-    """
-    @notice Unsigned field of `bits` at bit `at`.
-    """
-    return (word >> at) & ((1 << bits) - 1)
-
-
-@internal
-@pure
-def _take_signed(word: uint256, at: uint256, bits: uint256) -> int256:
-    """
-    @notice Two's complement field of `bits` (<= 160) at bit `at`.
-    """
-    half: uint256 = 1 << (bits - 1)
-    return convert(((word >> at) + half) & ((1 << bits) - 1), int256) - convert(half, int256)
-
-
-@internal
-@pure
 def _pack_account(a: Account) -> uint256:
     """
     @notice Word 0 of an account.
     """
-    word: uint256 = self._s(a.cash, 160) | (self._u(a.legs, 16) << 160) | (self._u(a.touched, 32) << 176)
+    assert a.cash >= -(2**159) and a.cash < 2**159
+    assert (a.legs >> 16) | (a.touched >> 32) == 0
+    word: uint256 = (convert(a.cash + 2**160, uint256) & (2**160 - 1)) | (a.legs << 160) | (a.touched << 176)
     if a.has_late:
         word |= 1 << 208
     if a.in_receipt:
@@ -155,9 +130,9 @@ def _unpack_account(word: uint256) -> Account:
     @notice Fields of word 0 of an account.
     """
     return Account(
-        cash=self._take_signed(word, 0, 160),
-        legs=self._take(word, 160, 16),
-        touched=self._take(word, 176, 32),
+        cash=convert(unsafe_add(word, 2**159) & (2**160 - 1), int256) - 2**159,
+        legs=(word >> 160) & (2**16 - 1),
+        touched=(word >> 176) & (2**32 - 1),
         has_late=(word >> 208) & 1 == 1,
         in_receipt=(word >> 209) & 1 == 1,
         exposed=word >> 255 == 1,
@@ -170,13 +145,10 @@ def _pack_position(p: Position) -> (uint256, uint256):
     """
     @notice The two words of a position.
     """
-    first: uint256 = (
-        self._u(p.a0, 120)
-        | (self._u(p.q0, 104) << 120)
-        | (self._u(p.epoch, 16) << 224)
-        | (self._u(p.scale, 8) << 240)
-    )
-    second: uint256 = self._s(p.c0, 160) | (self._u(p.entry, 87) << 160) | (self._u(p.band, 8) << 247)
+    assert (p.a0 >> 120) | (p.q0 >> 104) | (p.epoch >> 16) | (p.scale >> 8) | (p.entry >> 87) | (p.band >> 8) == 0
+    assert p.c0 >= -(2**159) and p.c0 < 2**159
+    first: uint256 = p.a0 | (p.q0 << 120) | (p.epoch << 224) | (p.scale << 240)
+    second: uint256 = (convert(p.c0 + 2**160, uint256) & (2**160 - 1)) | (p.entry << 160) | (p.band << 247)
     if p.is_long:
         second |= 1 << 255
     return first, second
@@ -189,13 +161,13 @@ def _unpack_position(first: uint256, second: uint256) -> Position:
     @notice Fields of the two words of a position.
     """
     return Position(
-        a0=self._take(first, 0, 120),
-        q0=self._take(first, 120, 104),
-        epoch=self._take(first, 224, 16),
-        scale=self._take(first, 240, 8),
-        c0=self._take_signed(second, 0, 160),
-        entry=self._take(second, 160, 87),
-        band=self._take(second, 247, 8),
+        a0=first & (2**120 - 1),
+        q0=(first >> 120) & (2**104 - 1),
+        epoch=(first >> 224) & (2**16 - 1),
+        scale=(first >> 240) & (2**8 - 1),
+        c0=convert(unsafe_add(second, 2**159) & (2**160 - 1), int256) - 2**159,
+        entry=(second >> 160) & (2**87 - 1),
+        band=(second >> 247) & (2**8 - 1),
         is_long=second >> 255 == 1,
     )
 
@@ -206,9 +178,8 @@ def _pack_band(b: Band) -> uint256:
     """
     @notice Word of a band.
     """
-    return (
-        self._u(b.a, 120) | (self._u(b.oi, 104) << 120) | (self._u(b.epoch, 16) << 224) | (self._u(b.scale, 8) << 240)
-    )
+    assert (b.a >> 120) | (b.oi >> 104) | (b.epoch >> 16) | (b.scale >> 8) == 0
+    return b.a | (b.oi << 120) | (b.epoch << 224) | (b.scale << 240)
 
 
 @internal
@@ -218,10 +189,10 @@ def _unpack_band(word: uint256) -> Band:
     @notice Fields of a band.
     """
     return Band(
-        a=self._take(word, 0, 120),
-        oi=self._take(word, 120, 104),
-        epoch=self._take(word, 224, 16),
-        scale=self._take(word, 240, 8),
+        a=word & (2**120 - 1),
+        oi=(word >> 120) & (2**104 - 1),
+        epoch=(word >> 224) & (2**16 - 1),
+        scale=(word >> 240) & (2**8 - 1),
     )
 
 
@@ -231,9 +202,9 @@ def _pack_cell(c: Cell) -> uint256:
     """
     @notice Word of a live cell.
     """
-    assert c.f_mark >= -(1 << 87)
-    assert c.f_mark < 1 << 87
-    return self._s(c.c, 160) | (convert(c.f_mark + (1 << 95), uint256) << 160)
+    assert c.f_mark >= -(2**87) and c.f_mark < 2**87
+    assert c.c >= -(2**159) and c.c < 2**159
+    return (convert(c.c + 2**160, uint256) & (2**160 - 1)) | (convert(c.f_mark + 2**95, uint256) << 160)
 
 
 @internal
@@ -244,7 +215,7 @@ def _unpack_cell(word: uint256) -> Cell:
     """
     if word == 0:
         return empty(Cell)
-    return Cell(c=self._take_signed(word, 0, 160), f_mark=convert(word >> 160, int256) - (1 << 95), live=True)
+    return Cell(c=convert(unsafe_add(word, 2**159) & (2**160 - 1), int256) - 2**159, f_mark=convert(word >> 160, int256) - (1 << 95), live=True)
 
 
 @internal
@@ -253,17 +224,16 @@ def _pack_market(m: Market) -> (uint256, uint256):
     """
     @notice Words 0 and 1 of a market.
     """
+    residue: uint256 = convert(m.residue, uint256)
+    assert (m.accrued >> 32) | (m.fees >> 88) | (m.oi >> 104) | (residue >> 48) == 0
     first: uint256 = (
         self._s(m.funding, 88)
         | (self._s(m.rate, 24) << 88)
         | (self._s(m.sample, 24) << 112)
-        | (self._u(m.accrued, 32) << 136)
-        | (self._u(m.fees, 88) << 168)
+        | (m.accrued << 136)
+        | (m.fees << 168)
     )
-    second: uint256 = (
-        self._s(m.pot, 104) | (self._u(m.oi, 104) << 104) | (self._u(convert(m.residue, uint256), 48) << 208)
-    )
-    return first, second
+    return first, self._s(m.pot, 104) | (m.oi << 104) | (residue << 208)
 
 
 @internal
@@ -273,13 +243,13 @@ def _unpack_market(first: uint256, second: uint256) -> Market:
     @notice Fields of words 0 and 1 of a market.
     """
     return Market(
-        funding=self._take_signed(first, 0, 88),
-        rate=self._take_signed(first, 88, 24),
-        sample=self._take_signed(first, 112, 24),
-        accrued=self._take(first, 136, 32),
+        funding=convert(unsafe_add(first, 2**87) & (2**88 - 1), int256) - 2**87,
+        rate=convert(unsafe_add((first >> 88), 2**23) & (2**24 - 1), int256) - 2**23,
+        sample=convert(unsafe_add((first >> 112), 2**23) & (2**24 - 1), int256) - 2**23,
+        accrued=(first >> 136) & (2**32 - 1),
         fees=first >> 168,
-        pot=self._take_signed(second, 0, 104),
-        oi=self._take(second, 104, 104),
+        pot=convert(unsafe_add(second, 2**103) & (2**104 - 1), int256) - 2**103,
+        oi=(second >> 104) & (2**104 - 1),
         residue=convert(second >> 208, int256),
     )
 
@@ -288,55 +258,55 @@ def _unpack_market(first: uint256, second: uint256) -> Market:
 @internal
 @pure
 def _initial(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 0, 24)
+    return risk_word & (2**24 - 1)
 
 
 @internal
 @pure
 def _maintenance(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 24, 24)
+    return (risk_word >> 24) & (2**24 - 1)
 
 
 @internal
 @pure
 def _penalty(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 48, 24)
+    return (risk_word >> 48) & (2**24 - 1)
 
 
 @internal
 @pure
 def _fund_share(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 72, 24)
+    return (risk_word >> 72) & (2**24 - 1)
 
 
 @internal
 @pure
 def _taker_fee(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 96, 24)
+    return (risk_word >> 96) & (2**24 - 1)
 
 
 @internal
 @pure
 def _maker_fee(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 120, 24)
+    return (risk_word >> 120) & (2**24 - 1)
 
 
 @internal
 @pure
 def _fill_band(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 144, 24)
+    return (risk_word >> 144) & (2**24 - 1)
 
 
 @internal
 @pure
 def _target(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 168, 24)
+    return (risk_word >> 168) & (2**24 - 1)
 
 
 @internal
 @pure
 def _backstop(risk_word: uint256) -> uint256:
-    return self._take(risk_word, 192, 24)
+    return (risk_word >> 192) & (2**24 - 1)
 
 
 @internal
@@ -352,15 +322,15 @@ def _unpack_risk(word: uint256) -> Risk:
     @notice Risk parameters of a market.
     """
     return Risk(
-        initial=self._take(word, 0, 24),
-        maintenance=self._take(word, 24, 24),
-        penalty=self._take(word, 48, 24),
-        fund_share=self._take(word, 72, 24),
-        taker_fee=self._take(word, 96, 24),
-        maker_fee=self._take(word, 120, 24),
-        fill_band=self._take(word, 144, 24),
-        target=self._take(word, 168, 24),
-        backstop=self._take(word, 192, 24),
+        initial=word & (2**24 - 1),
+        maintenance=(word >> 24) & (2**24 - 1),
+        penalty=(word >> 48) & (2**24 - 1),
+        fund_share=(word >> 72) & (2**24 - 1),
+        taker_fee=(word >> 96) & (2**24 - 1),
+        maker_fee=(word >> 120) & (2**24 - 1),
+        fill_band=(word >> 144) & (2**24 - 1),
+        target=(word >> 168) & (2**24 - 1),
+        backstop=(word >> 192) & (2**24 - 1),
         depth=word >> 216,
     )
 
@@ -371,13 +341,15 @@ def _pack_limits(l: Limits) -> uint256:
     """
     @notice Word 3 of a market.
     """
+    assert (l.oi_cap >> 104) | (l.min_size >> 80) | (l.lot_exp >> 8) | (l.open_receipts >> 8) == 0
+    assert (l.rank >> 4) | (l.octave_bits >> 4) == 0
     word: uint256 = (
-        self._u(l.oi_cap, 104)
-        | (self._u(l.min_size, 80) << 104)
-        | (self._u(l.lot_exp, 8) << 184)
-        | (self._u(l.open_receipts, 8) << 192)
-        | (self._u(l.rank, 4) << 200)
-        | (self._u(l.octave_bits, 4) << 204)
+        l.oi_cap
+        | (l.min_size << 104)
+        | (l.lot_exp << 184)
+        | (l.open_receipts << 192)
+        | (l.rank << 200)
+        | (l.octave_bits << 204)
     )
     if l.listed:
         word |= 1 << 255
@@ -391,12 +363,12 @@ def _unpack_limits(word: uint256) -> Limits:
     @notice Fields of word 3 of a market.
     """
     return Limits(
-        oi_cap=self._take(word, 0, 104),
-        min_size=self._take(word, 104, 80),
-        lot_exp=self._take(word, 184, 8),
-        open_receipts=self._take(word, 192, 8),
-        rank=self._take(word, 200, 4),
-        octave_bits=self._take(word, 204, 4),
+        oi_cap=word & (2**104 - 1),
+        min_size=(word >> 104) & (2**80 - 1),
+        lot_exp=(word >> 184) & (2**8 - 1),
+        open_receipts=(word >> 192) & (2**8 - 1),
+        rank=(word >> 200) & (2**4 - 1),
+        octave_bits=(word >> 204) & (2**4 - 1),
         listed=word >> 255 == 1,
     )
 
@@ -420,16 +392,10 @@ def _pack_globals(g: Globals) -> (uint256, uint256):
     """
     @notice The two words of the domain.
     """
-    first: uint256 = (
-        self._u(g.claim_index, 128) | (self._u(g.bad_debt, 112) << 128) | (self._u(g.claim_epoch, 16) << 240)
-    )
-    second: uint256 = (
-        self._s(g.exposed, 120)
-        | (self._u(g.exempt, 104) << 120)
-        | (self._u(g.open_receipts, 8) << 224)
-        | (self._u(g.receipts, 24) << 232)
-    )
-    return first, second
+    assert (g.claim_index >> 128) | (g.bad_debt >> 112) | (g.claim_epoch >> 16) == 0
+    assert (g.exempt >> 104) | (g.open_receipts >> 8) | (g.receipts >> 24) == 0
+    first: uint256 = g.claim_index | (g.bad_debt << 128) | (g.claim_epoch << 240)
+    return first, self._s(g.exposed, 120) | (g.exempt << 120) | (g.open_receipts << 224) | (g.receipts << 232)
 
 
 @internal
@@ -439,11 +405,11 @@ def _unpack_globals(first: uint256, second: uint256) -> Globals:
     @notice Fields of the two words of the domain.
     """
     return Globals(
-        claim_index=self._take(first, 0, 128),
-        bad_debt=self._take(first, 128, 112),
+        claim_index=first & (2**128 - 1),
+        bad_debt=(first >> 128) & (2**112 - 1),
         claim_epoch=first >> 240,
-        exposed=self._take_signed(second, 0, 120),
-        exempt=self._take(second, 120, 104),
-        open_receipts=self._take(second, 224, 8),
+        exposed=convert(unsafe_add(second, 2**119) & (2**120 - 1), int256) - 2**119,
+        exempt=(second >> 120) & (2**104 - 1),
+        open_receipts=(second >> 224) & (2**8 - 1),
         receipts=second >> 232,
     )

@@ -167,7 +167,9 @@ def _feed(node: _Node) -> Feed:
 
 def _risk(node: _Node) -> Risk:
     """Rates within the words' widths and the relations that the Governor checks (rules 20, 21)."""
-    values = {f.name: node.take(f.name, _integer(0, 2**40 - 1 if f.name == "depth" else 2**24 - 1)) for f in fields(Risk)}
+    values = {
+        f.name: node.take(f.name, _integer(0, 2**40 - 1 if f.name == "depth" else 2**24 - 1)) for f in fields(Risk)
+    }
     node.finish()
     risk = Risk(**values)
 
@@ -273,7 +275,7 @@ def _wad(least: int, most: int) -> Callable[[Any], int]:
     return check
 
 
-def parse_wad(text: str, least: int = 0, most: int = 2**255) -> int:
+def parse_wad(text: str, least: int = 0, most: int | None = None) -> int:
     """A plain decimal number as WAD, exactly; ValueError says what is wrong. Bounds in WAD."""
     try:
         number = Decimal(text)
@@ -284,8 +286,9 @@ def parse_wad(text: str, least: int = 0, most: int = 2**255) -> int:
     # Decimal rounds to 28 digits where it computes; reading and comparing do not round.
     if scaled != wad or Decimal(wad).scaleb(-18) != number:
         raise ValueError(f"{text} has more than 18 decimals")
-    if not least <= wad <= most:
-        raise ValueError(f"{text} is not within {format_wad(least)} to {format_wad(most)}")
+    if wad < least or (most is not None and wad > most):
+        upper = "" if most is None else f" to {format_wad(most)}"
+        raise ValueError(f"{text} is not within {format_wad(least)}{upper or ' and above'}")
     return wad
 
 

@@ -19,12 +19,11 @@ from eth_utils import to_checksum_address
 from web3.contract import Contract
 from web3.exceptions import Web3Exception
 
-from python_ref import constants as c
 from python_ref.words import Limits
 from scripts.chain.artifacts import ROOT, artifact
 from scripts.deployment import DeploymentError
-from scripts.deployment.config import ZERO_ADDRESS, Config, FEEDS
-from scripts.deployment.sender import _LOCAL, Receipt, RpcSender, Sender, _reason
+from scripts.deployment.config import FEEDS, ZERO_ADDRESS, Config
+from scripts.deployment.sender import Receipt, RpcSender, Sender, is_local, reason_of
 
 FOLDER = ROOT / "deployments"
 _FORMAT = 1
@@ -111,7 +110,7 @@ class Deployment:
         try:
             return self.contract(label).functions[function](*args).call({"from": sender or self.sender.address})
         except (Web3Exception, ValueError, OSError) as error:
-            raise DeploymentError(f"{label}.{function}: {_reason(error)}") from None
+            raise DeploymentError(f"{label}.{function}: {reason_of(error)}") from None
 
     def send(self, what: str, label: str, function: str, *args: Any, by: Sender | None = None) -> Receipt:
         """Send a transaction and wait for its block."""
@@ -153,15 +152,14 @@ def read_state(path: Path) -> dict[str, Any]:
     return data
 
 
-def open_deployment(path: Path, key: bytes | None = None, url: str = "") -> Deployment:
-    """A finished deployment for a reader: connects and checks that the chain is the one of the file."""
+def open_deployment(path: Path, key: bytes) -> Deployment:
+    """A finished deployment on this machine, read as ``key``; the chain has to be the one of the file."""
     data = read_state(path)
     if not data["complete"]:
         raise DeploymentError(f"{path}: the deployment is not finished; run the same command again to take it up")
-    url = url or data.get("rpc_url") or ""
-    if not url:
-        raise DeploymentError(f"{path}: has no RPC URL; give one with --rpc")
-    sender = RpcSender(url, key or b"\x01" * 32)
+    if "rpc_url" not in data:
+        raise DeploymentError(f"{path}: is of no node on this machine")
+    sender = RpcSender(data["rpc_url"], key)
     _check_chain(path, data, sender)
     return Deployment(sender, path, data)
 
@@ -222,7 +220,7 @@ def _begin(sender: Sender, config: Config, path: Path, extra: Mapping[str, Any])
         "contracts": {},
     }
     # The URL of a public network may hold the reader's credentials.
-    if isinstance(sender, RpcSender) and any(host in sender.url for host in _LOCAL):
+    if isinstance(sender, RpcSender) and is_local(sender.url):
         data["rpc_url"] = sender.url
     deployment = Deployment(sender, path, data)
     if config.token is not None:
@@ -245,9 +243,13 @@ def _check_outside(sender: Sender, config: Config) -> None:
             raise DeploymentError(f"{field}.address: no contract at {address} on chain {sender.chain_id}")
         answer = sender.view(address, bytes.fromhex("313ce567"))  # decimals()
         if int.from_bytes(answer, "big") != decimals:
-            raise DeploymentError(f"{field}.decimals: the contract says {int.from_bytes(answer, 'big')}, not {decimals}")
+            raise DeploymentError(
+                f"{field}.decimals: the contract says {int.from_bytes(answer, 'big')}, not {decimals}"
+            )
     if sender.web3.eth.get_balance(sender.address) == 0:
-        raise DeploymentError(f"{sender.address} has no ether on chain {sender.chain_id}: fund it, or use another account")
+        raise DeploymentError(
+            f"{sender.address} has no ether on chain {sender.chain_id}: fund it, or use another account"
+        )
 
 
 def _create(deployment: Deployment, part: Part, at: Mapping[str, str], say: Say) -> str:
@@ -261,6 +263,7 @@ def _create(deployment: Deployment, part: Part, at: Mapping[str, str], say: Say)
     receipt = Receipt("", sender.web3.eth.block_number, "")
     if pending and pending["label"] == part.label and sender.code(pending["address"]):
         address = pending["address"]
+        _check_code(sender, part, address)
         say(f"{part.label} was deployed by the earlier run")
     else:
         address = sender.next_address()
@@ -271,8 +274,9 @@ def _create(deployment: Deployment, part: Part, at: Mapping[str, str], say: Say)
         initcode = constructor.constructor(*part.arguments(at)).data_in_transaction
         receipt = sender.send(f"deploy {part.label}", None, bytes.fromhex(initcode[2:]))
         if to_checksum_address(receipt.created) != address:
-            raise DeploymentError(f"{sender.address} sends transactions elsewhere at the same time: stop that, run again")
-    _check_code(sender, part, address)
+            raise DeploymentError(
+                f"{sender.address} sends transactions elsewhere at the same time: stop that, run again"
+            )
     data["contracts"][part.label] = {
         "contract": part.artifact,
         "address": address,
@@ -288,9 +292,13 @@ def _create(deployment: Deployment, part: Part, at: Mapping[str, str], say: Say)
 def _check_code(sender: Sender, part: Part, address: str) -> None:
     code = sender.code(address)
     if not code:
-        raise DeploymentError(f"{part.label}: no code at {address}: the chain has lost it; move the file away")
+        raise DeploymentError(
+            f"{part.label}: no code at {address}: run again if the node lags, else move the file away"
+        )
     if not code.startswith(artifact(part.artifact).runtime):
-        raise DeploymentError(f"{part.label}: the code at {address} is not this checkout's; check out the file's commit")
+        raise DeploymentError(
+            f"{part.label}: the code at {address} is not this checkout's; check out the file's commit"
+        )
 
 
 def _wire(deployment: Deployment, config: Config, say: Say) -> None:
@@ -331,7 +339,9 @@ def _wire(deployment: Deployment, config: Config, say: Say) -> None:
             market.outlier_bps,
             market.width_bps,
         )
-        ensure(read("PriceOracle", "cache", i) != 0, f"price of {market.name}", "PriceOracle", "poke", i, governed=False)
+        ensure(
+            read("PriceOracle", "cache", i) != 0, f"price of {market.name}", "PriceOracle", "poke", i, governed=False
+        )
         ensure(
             Limits.unpack(read("ClearingHouse", "load_market", i)[3]).listed,
             f"list {market.name}",

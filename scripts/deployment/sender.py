@@ -9,6 +9,7 @@ import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import rlp
 from eth_account import Account
@@ -23,7 +24,7 @@ MNEMONIC = "test test test test test test test test test test test junk"
 """The public mnemonic of anvil, hardhat and ape: its keys are for local chains only."""
 
 _RECEIPT_TIMEOUT_S = 300
-_LOCAL = ("127.0.0.1", "localhost", "[::1]")
+_LOCAL = ("127.0.0.1", "localhost", "::1")
 
 
 def dev_key(index: int) -> bytes:
@@ -63,7 +64,7 @@ class Sender(ABC):
         try:
             return bytes(self.web3.eth.call(request))
         except (Web3Exception, ValueError, OSError) as error:
-            raise DeploymentError(_reason(error)) from None
+            raise DeploymentError(reason_of(error)) from None
 
     def code(self, address: str) -> bytes:
         """Code at an address."""
@@ -114,12 +115,12 @@ class RpcSender(Sender):
                 request |= {"maxPriorityFeePerGas": tip, "maxFeePerGas": 2 * base + tip}
             raw = self._account.sign_transaction(request).raw_transaction
             hashed = eth.send_raw_transaction(raw)
-            local = any(host in self.url for host in _LOCAL)
-            found = eth.wait_for_transaction_receipt(hashed, _RECEIPT_TIMEOUT_S, 0.01 if local else 2)
+            every = 0.01 if is_local(self.url) else 2
+            found = eth.wait_for_transaction_receipt(hashed, _RECEIPT_TIMEOUT_S, every)
         except TimeExhausted:
             raise DeploymentError(f"{what}: in no block after {_RECEIPT_TIMEOUT_S} s; run this again later") from None
         except (Web3Exception, ValueError, OSError) as error:
-            raise DeploymentError(f"{what}: {_reason(error)}") from None
+            raise DeploymentError(f"{what}: {reason_of(error)}") from None
         return receipt_of(what, found)
 
 
@@ -131,6 +132,11 @@ def receipt_of(what: str, found: Any) -> Receipt:
     return Receipt(hashed, found["blockNumber"], found["contractAddress"] or "", tuple(found["logs"]))
 
 
+def is_local(url: str) -> bool:
+    """Whether an endpoint is on this machine."""
+    return urlsplit(url).hostname in _LOCAL
+
+
 def connect(url: str) -> Web3:
     """A connection that has answered once; :class:`DeploymentError` if nothing does."""
     web3 = Web3(HTTPProvider(url, request_kwargs={"timeout": 30}, exception_retry_configuration=None))
@@ -139,7 +145,9 @@ def connect(url: str) -> Web3:
     except Exception as error:
         # requests, urllib3, json and web3 each have their own way to say that this is no node
         kind = type(error).__name__
-        raise DeploymentError(f"no Ethereum node answers at {url} ({kind}): check the RPC URL, or start the node") from None
+        raise DeploymentError(
+            f"no Ethereum node answers at {url} ({kind}): check the RPC URL, or start the node"
+        ) from None
     return web3
 
 
@@ -148,7 +156,7 @@ def created_address(creator: str, nonce: int) -> str:
     return to_checksum_address(keccak(rlp.encode([bytes.fromhex(creator[2:]), nonce]))[12:])
 
 
-def _reason(error: Exception) -> str:
+def reason_of(error: Exception) -> str:
     """What a node said, on one line."""
     if isinstance(error, ContractLogicError):
         text = str(error.message or error)

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
+from eth_utils import to_checksum_address
 from rich.console import Console
 from rich.table import Table
 
@@ -15,8 +16,11 @@ from python_ref.orders import hash_domain
 from python_ref.words import Account, Globals, Limits
 from scripts.chain.artifacts import artifact
 from scripts.deployment import DeploymentError
-from scripts.deployment.config import FEEDS, ZERO_ADDRESS, Config
+from scripts.deployment.config import ZERO_ADDRESS, Config
 from scripts.deployment.core import Deployment, parts
+
+STATES = ("LIVE", "DEGRADED", "FROZEN", "RECOVERY", "SETTLEMENT")
+"""Names of the oracle's states."""
 
 _LOG_SPAN = 5_000
 """Blocks that one question for logs covers: what public endpoints grant."""
@@ -52,12 +56,15 @@ def verify(deployment: Deployment, config: Config) -> list[Check]:
 
 def report(checks: list[Check], console: Console) -> None:
     """Print the table, then raise :class:`DeploymentError` if something is wrong."""
-    table = Table("contract", "check", "found", "", title="read back from the chain", title_justify="left")
+    table = Table("contract", "check", title="read back from the chain", title_justify="left")
+    table.add_column("found", overflow="fold")
+    table.add_column("")
     for check in checks:
         found = str(check.found)
         if not check.good:
             found = f"{found}, not {check.expected}"
-        table.add_row(check.subject, check.what, found, "ok" if check.good else "WRONG", style=None if check.good else "red")
+        style = None if check.good else "red"
+        table.add_row(check.subject, check.what, found, "ok" if check.good else "WRONG", style=style)
     console.print(table)
     wrong = [f"{check.subject}: {check.what}" for check in checks if not check.good]
     if wrong:
@@ -137,8 +144,8 @@ def _oracle(deployment: Deployment, config: Config) -> Iterator[Check]:
             yield Check("PriceOracle", f"{market.name}: feed {j}", hex(word), hex(found))
         params = market.outlier_bps | market.width_bps << 16
         yield Check("PriceOracle", f"{market.name}: outlier and width", params, read("PriceOracle", "params", i))
-        prices = _values(read("PriceOracle", "peek", i))
-        yield Check("PriceOracle", f"{market.name}: all {FEEDS} feeds agree", c.STATE_LIVE, prices[-1])
+        prices = values(read("PriceOracle", "peek", i))
+        yield Check("PriceOracle", f"{market.name}: state", STATES[c.STATE_LIVE], STATES[prices[-1]])
 
 
 def _fund(deployment: Deployment, config: Config) -> Iterator[Check]:
@@ -159,7 +166,7 @@ def _markets(deployment: Deployment, config: Config) -> Iterator[Check]:
         limits = replace(Limits.unpack(words[3]), open_receipts=0).pack()
         yield Check(market.name, "limits word", hex(market.limits.pack()), hex(limits))
         yield Check(market.name, "anchor", market.anchor, words[6])
-        yield Check(market.name, "policy", int(at[market.policy], 16), words[7])
+        yield Check(market.name, "policy", at[market.policy], to_checksum_address(words[7].to_bytes(20, "big")))
         bucket = account_id(at["BackstopFund"], i + 1)
         word = Account.unpack(read("ClearingHouse", "load_account", bucket)[0])
         yield Check(market.name, "bucket is exposed", True, word.exposed)
@@ -181,11 +188,15 @@ def _history(deployment: Deployment, config: Config) -> Iterator[Check]:
         key = f"{name} {fields['market']}" if name in ("FeedsSet", "MarketListed") else name
         first.setdefault(key, place)
     names = {address: label for label, address in at.items()}
-    wanted = sorted(["BackstopFund", "Orders"])
-    yield Check("ClearingHouse", "fillers, no one else", wanted, sorted(names.get(f, f) for f in fillers))
+    found = ", ".join(sorted(names.get(filler, filler) for filler in fillers))
+    yield Check("ClearingHouse", "all fillers there are", "BackstopFund, Orders", found)
     listed = range(len(config.markets))
     feeds, markets = [f"FeedsSet {i}" for i in listed], [f"MarketListed {i}" for i in listed]
-    for chain in (["Wired", *markets, "Sealed"], ["FillerSet", "Sealed"], *([f, m] for f, m in zip(feeds, markets))):
+    for chain in (
+        ["Wired", *markets, "Sealed"],
+        ["FillerSet", "Sealed"],
+        *([f, m] for f, m in zip(feeds, markets, strict=True)),
+    ):
         places = [first.get(key, -1) for key in chain]
         in_order = -1 not in places and places == sorted(places)
         yield Check("history", " < ".join(chain), "in order", "in order" if in_order else f"at {places}")
@@ -195,16 +206,18 @@ def _events(deployment: Deployment, labels: tuple[str, ...]) -> list[tuple[str, 
     """Name and fields of every event of these contracts since the deployment began, oldest first."""
     eth = deployment.sender.web3.eth
     start, last = deployment.data["block"], eth.block_number
-    tables = {}
-    for label in labels:
-        contract = deployment.contract(label)
-        tables[contract.address] = {bytes(e().topic_bytes()) if False else e: e for e in contract.events}
-    found: list[tuple[str, dict[str, Any]]] = []
+    known = {(deployment.addresses[label], e.topic): e for label in labels for e in deployment.contract(label).events}
+    found = []
     for low in range(start, last + 1, _LOG_SPAN):
-        addresses = [deployment.addresses[label] for label in labels]
-        span = {"address": addresses, "fromBlock": low, "toBlock": min(low + _LOG_SPAN - 1, last)}
+        span: Any = {
+            "address": [deployment.addresses[label] for label in labels],
+            "fromBlock": low,
+            "toBlock": min(low + _LOG_SPAN - 1, last),
+        }
         for log in eth.get_logs(span):
-            found.append(log)
+            event = known.get((log["address"], "0x" + bytes(log["topics"][0]).hex()))
+            if event is not None:
+                found.append((event.event_name, dict(event.process_log(log)["args"])))
     return found
 
 
@@ -212,6 +225,6 @@ def _two(words: Any) -> tuple[int, int]:
     return int(words[0]), int(words[1])
 
 
-def _values(value: Any) -> tuple[Any, ...]:
+def values(value: Any) -> tuple[Any, ...]:
     """A struct as a tuple, however web3 hands it over."""
     return tuple(value.values()) if isinstance(value, dict) else tuple(value)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,6 +32,7 @@ class Context:
     index: Mapping[int, int]  # accepted prices, WAD
     claim_index: int  # before the call
     unit: int  # money per token atom
+    silent: Collection[bytes]  # accounts whose deposits another row tells
     members: Callable[[int, bool, int], list[str]]  # of a band, before the call
 
     def real(self, gons: int) -> int:
@@ -44,8 +45,9 @@ def rows_of(logs: Iterable[Log], c: Context) -> list[Row]:
     rows = []
     for log in logs:
         teller = _TELLERS.get((log.contract, log.name))
-        if teller is not None:
-            rows.append(teller(log.fields, c))
+        row = teller(log.fields, c) if teller is not None else None
+        if row is not None:
+            rows.append(row)
     return rows
 
 
@@ -63,7 +65,9 @@ def _price(quote: int, size: int) -> int | None:
     return abs(quote) * WAD // abs(size) if size else None
 
 
-def _deposited(f: Fields, c: Context) -> Row:
+def _deposited(f: Fields, c: Context) -> Row | None:
+    if f["account"] in c.silent:
+        return None
     late = " (late: waits for the end of the bad debt)" if f["late"] else ""
     return Row(f"deposit{late}", c.name(f["account"]), money=f["amount"] * c.unit)
 
@@ -96,7 +100,8 @@ def _liquidated(f: Fields, c: Context) -> Row:
 
 def _taken_over(f: Fields, c: Context) -> Row:
     who, bucket = c.name(f["account"]), c.name(f["bucket"])
-    return Row("taken over", f"{who} by {bucket}", c.real(f["size"]), None, c.real(f["cash"]), f"{who} (its cash)")
+    left = f["cash"] + f["size"] * c.index[f["market"]] // WAD
+    return Row("taken over", f"{who} by {bucket}", c.real(f["size"]), None, c.real(left), f"{who} (all that was left)")
 
 
 def _netted(f: Fields, c: Context) -> Row:
@@ -146,8 +151,8 @@ def _rebased(f: Fields, c: Context) -> Row:
     return Row(f"claims cut by {percent:g} %", "every exposed account", None, None, c.real(f["bad_debt"]), "they do")
 
 
-def _released(f: Fields, c: Context) -> Row:
-    return Row("released", c.name(f["account"]), money=f["units"])
+def _released(f: Fields, c: Context) -> Row | None:
+    return Row("released", c.name(f["account"]), money=f["units"]) if f["units"] else None
 
 
 def _settled(f: Fields, c: Context) -> Row:
@@ -171,7 +176,7 @@ def _provided(f: Fields, c: Context) -> Row:
 
 
 _LEDGER = "ClearingHouse"
-_TELLERS: dict[tuple[str, str], Callable[..., Row]] = {
+_TELLERS: dict[tuple[str, str], Callable[..., Row | None]] = {
     (_LEDGER, "Deposited"): _deposited,
     (_LEDGER, "Withdrawn"): _withdrawn,
     (_LEDGER, "Traded"): _traded,

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from python_ref import constants as c
-from python_ref.price_oracle import BPS
+from python_ref.price_oracle import BPS, MAX_AGE_S, MAX_OUTLIER_BPS, MAX_WIDTH_BPS
 from scripts.scenario.nodes import Node, ScenarioError, parse_yaml, read_yaml
 from scripts.system import LIMITS, RISK, MarketSpec
 
@@ -107,9 +107,7 @@ class Scenario:
     def with_policy(self, policy: str) -> Scenario:
         """The same story with every market under ``policy``."""
         rank, contract = POLICIES[policy]
-        markets = tuple(
-            replace(spec, limits=replace(spec.limits, rank=rank), policy=contract) for spec in self.markets
-        )
+        markets = tuple(replace(spec, limits=replace(spec.limits, rank=rank), policy=contract) for spec in self.markets)
         return replace(self, markets=markets)
 
 
@@ -141,8 +139,8 @@ def _scenario(root: Node) -> Scenario:
             raise ScenarioError(f"actors.{name}", f"is the same account as {other}; give it another subaccount")
     names = _Names(tuple(spec.name for spec in markets), tuple(holders), money)
     fund = _fund(top.get("fund"), names)
-    steps = tuple(_step(node, names, fund) for node in top["steps"].elements())
-    _orders_exist(steps)
+    steps = tuple(_step(node, names) for node in top["steps"].elements())
+    _names_exist(steps, fund)
     return Scenario(
         name=top["name"].text(),
         about=" ".join(top["about"].text().split()) if "about" in top else "",
@@ -154,16 +152,24 @@ def _scenario(root: Node) -> Scenario:
     )
 
 
-def _orders_exist(steps: tuple[Step, ...]) -> None:
-    """Every order that is matched was signed before."""
-    signed: list[str] = []
+def _names_exist(steps: tuple[Step, ...], fund: Fund) -> None:
+    """Every order that is matched was signed before, and every provider that is asked for has paid in."""
+    orders: set[str] = set()
+    providers = set(fund.providers)
     for step in steps:
         if step.action == "order":
-            signed.append(step.args["name"])
-        for side in ("maker", "taker") if step.action == "match" else ():
-            if step.args[side] not in signed:
-                problem = f"no order {step.args[side]!r} is signed before; add an order step of that name"
-                raise ScenarioError(f"{step.path}.{side}", problem)
+            orders.add(step.args["name"])
+        elif step.action == "fund_deposit":
+            providers.add(step.args["provider"])
+        elif step.action == "match":
+            for side in ("maker", "taker"):
+                if step.args[side] not in orders:
+                    problem = f"no order {step.args[side]!r} is signed before; add an order step of that name"
+                    raise ScenarioError(f"{step.path}.{side}", problem)
+        elif step.action == "expect":
+            for check in step.args["checks"]:
+                if check.what[0] == "provider" and check.what[1] not in providers:
+                    raise ScenarioError(check.path, "unknown provider; let it pay in first, under fund.providers")
 
 
 # Parameters
@@ -202,18 +208,24 @@ def _market(name: str, node: Node) -> MarketSpec:
         FEED_DECIMALS,
     )
     if "oracle" in top:
-        oracle = top["oracle"].fields(("max_age", "outlier", "width"))
-        changes = {}
-        if "max_age" in oracle:
-            changes["max_age_s"] = oracle["max_age"].seconds()
-        for key in ("outlier", "width"):
-            if key in oracle:
-                ppm = oracle[key].rate()
-                if ppm % (c.PPM // BPS):
-                    raise oracle[key].fail("a whole number of hundredths of a percent is wanted")
-                changes[f"{key}_bps"] = ppm // (c.PPM // BPS)
-        spec = replace(spec, **changes)
+        spec = replace(spec, **_oracle(top["oracle"]))
     return spec
+
+
+def _oracle(node: Node) -> dict[str, int]:
+    found = node.fields(("max_age", "outlier", "width"))
+    changes = {}
+    if "max_age" in found:
+        changes["max_age_s"] = found["max_age"].seconds()
+        if not 0 < changes["max_age_s"] <= MAX_AGE_S:
+            raise found["max_age"].fail(f"has to lie between 1 s and {MAX_AGE_S} s")
+    for key, least, most in (("outlier", 1, MAX_OUTLIER_BPS), ("width", 0, MAX_WIDTH_BPS)):
+        if key in found:
+            bps, rest = divmod(found[key].rate(), c.PPM // BPS)
+            if rest or not least <= bps <= most:
+                raise found[key].fail(f"has to be {least / 100:g} % to {most / 100:g} %, in steps of 0.01 %")
+            changes[f"{key}_bps"] = bps
+    return changes
 
 
 def _risk(node: Node) -> Any:
@@ -393,17 +405,19 @@ ACTIONS: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "release": ({"account": _holder_of}, {}),
     "release_all": ({}, {}),
     "settle": ({"account": _holder_of, "market": _market_of}, {}),
+    "settle_all": ({}, {}),
     "rerank": ({"account": _holder_of, "market": _market_of}, {}),
     "sweep_fees": ({"market": _market_of}, {}),
     "fund_deposit": ({"provider": _text, "amount": _amount}, {}),
     "top_up": ({"market": _market_of, "amount": _amount}, {}),
+    "recognise": ({}, {}),
 }
 """Steps that are calls: the fields each needs, and those it may have."""
 
 PLAIN = ("stage", "advance", "price", "expect")
 
 
-def _step(node: Node, names: _Names, fund: Fund) -> Step:
+def _step(node: Node, names: _Names) -> Step:
     keys = [key for key, _ in node.items() if key != "revert"]
     if len(keys) != 1:
         raise node.fail(f"one action per step is wanted, not {', '.join(keys) or 'none'}")

@@ -7,8 +7,8 @@ them. Money, prices and sizes are given in whole units (``wad``) and read back i
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
 from copy import deepcopy
 from dataclasses import replace
 from fractions import Fraction
@@ -19,7 +19,7 @@ from python_ref.ideal import IdealFollower
 from python_ref.invariants import EffectiveLeg, Snapshot, check_all, read_book
 from python_ref.ledger import account_id
 from python_ref.words import Market, Position
-from scripts.chain import Chain, Outcome
+from scripts.chain import Chain, Outcome, make_chain
 from scripts.system import FILLER, GOVERNOR, KEEPER, LIMITS, RISK, WAD, MarketSpec, actor, deploy
 
 Amount = int | str | Fraction
@@ -46,7 +46,7 @@ def perp(
     **risk: int,
 ) -> MarketSpec:
     """A market without fees and interval, 5 % initial and 2.5 % maintenance margin, unless said otherwise."""
-    rates = {"initial": 50_000, "maintenance": 25_000, "taker_fee": 0, "fill_band": c.PPM} | risk
+    rates = {"initial": 50_000, "maintenance": 25_000, "taker_fee": 0, "fill_band": c.PPM - 1} | risk
     limits = replace(
         LIMITS, rank=rank, oi_cap=oi_cap, min_size=min_size, lot_exp=lot_exp, octave_bits=octave_bits
     )
@@ -150,6 +150,16 @@ class Book:
         at = self.index(market) if price is None else price
         return self.call("fill", FILLER, market, self.id(buyer), self.id(seller), asked, at, flag)
 
+    def unwind(self, longs: str, shorts: str, market: int = 0) -> None:
+        """Accounts of one letter each close against each other at the index, none beyond his own size."""
+        flags = c.FLAG_BUYER_REDUCE_ONLY | c.FLAG_SELLER_REDUCE_ONLY
+        for long in longs:
+            for short in shorts:
+                if self.size(long, market) > 0 > self.size(short, market):
+                    price = Fraction(self.index(market), WAD)
+                    outcome = self.trade(short, long, Fraction(c.MAX_SIZE, WAD), price, market, flags)
+                    assert outcome.ok, f"{short} and {long} close: {outcome.reason!r}"
+
     def resolve(self, who: str, *net_with: str) -> dict[str, Any]:
         """Close a bankrupt; the receipt's fields."""
         outcome = self.must("resolve", KEEPER, self.id(who), tuple(self.id(other) for other in net_with))
@@ -169,6 +179,28 @@ class Book:
     def advance(self, seconds: int) -> None:
         """Time passes; the feeds' answers are not renewed."""
         self.twin.advance(seconds)
+
+    def rest_at(self, price: Amount, market: int = 0) -> None:
+        """The price stays there until the slow reference has followed: the credit edges meet the index."""
+        for _ in range(2):
+            self.advance(900)
+            self.price(price, market)
+
+    def squeeze(self, tag: str, size: int, is_long: bool = True, cash: Amount = 0) -> dict[str, Any]:
+        """One deleveraging of the whole side of market 0, from old to old of old + ``size`` wei.
+
+        A newcomer ``n<tag>`` joins at 100 with ``size`` wei against ``z<tag>``, who is 2 % of notional short at 108
+        (a short) or 92 (a long). Returns the receipt.
+        """
+        newcomer, bankrupt = f"n{tag}", f"z{tag}"
+        self.rest_at(100)
+        notional = Fraction(100 * size, WAD)
+        self.deposit(newcomer, notional + Fraction(cash))
+        self.deposit(bankrupt, Fraction(6 * size, WAD))
+        buyer, seller = (newcomer, bankrupt) if is_long else (bankrupt, newcomer)
+        self.open(buyer, seller, Fraction(size, WAD), 100)
+        self.price(108 if is_long else 92)
+        return self.resolve(bankrupt)
 
     def provide(self, amount: Amount, market: int, who: str = "provider") -> None:
         """A liquidity provider fills the fund, which tops the market's bucket up with all of it."""
@@ -242,6 +274,10 @@ class Book:
         """The stored basis."""
         return self.system.clearing_house.load_position(self.id(who), market)
 
+    def side_band(self, is_long: bool, band: int = 0, market: int = 0) -> Any:
+        """State of a band."""
+        return self.system.clearing_house.load_band(market, is_long, band)
+
     def band(self, who: str, market: int = 0) -> Any:
         """State of the band that a position lies in."""
         p = self.position(who, market)
@@ -255,3 +291,22 @@ class Book:
         """Events of that name in the last call."""
         assert self.last is not None
         return [e.fields for e in self.last.events if e.name == name]
+
+
+_deployed: dict[str, Book] = {}
+
+OpenBook = Callable[..., Book]
+
+
+@contextmanager
+def books() -> Iterator[OpenBook]:
+    """Opens books by their markets. Each set of markets is deployed once a process; what is done to it is undone."""
+    with ExitStack() as stack:
+
+        def open_one(*specs: MarketSpec, decimals: int = 18) -> Book:
+            key = repr((specs, decimals))
+            if key not in _deployed:
+                _deployed[key] = Book(make_chain("revm"), *specs, decimals=decimals)
+            return stack.enter_context(_deployed[key].restored())
+
+        yield open_one

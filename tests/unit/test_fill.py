@@ -9,7 +9,22 @@ import pytest
 from python_ref import constants as c
 from scripts.system import FILLER, GOVERNOR, LIMITS, RISK, WAD, MarketSpec, System
 from tests import books
-from tests.books import ALICE, BOB, CAROL, DAVE, domain, event, events, leg, market_words, move, ok, prices, refused, word
+from tests.books import (
+    ALICE,
+    BOB,
+    CAROL,
+    DAVE,
+    domain,
+    event,
+    events,
+    leg,
+    market_words,
+    move,
+    ok,
+    prices,
+    refused,
+    word,
+)
 
 PRICE = 2_000 * WAD
 SLOPED = replace(RISK, depth=10_000_000)
@@ -38,7 +53,9 @@ def test_fill__same_account_on_both_sides(system: System) -> None:
     refused(system.trade(0, A, A, WAD, PRICE), "fill: same account")
 
 
-@pytest.mark.parametrize(("size", "fine"), [(0, False), (10**12, True), (c.MAX_SIZE + 10**12, False), (2**256 - 1, False)])
+@pytest.mark.parametrize(
+    ("size", "fine"), [(0, False), (10**12, True), (c.MAX_SIZE + 10**12, False), (2**256 - 1, False)]
+)
 def test_fill__size_out_of_range(system: System, size: int, fine: bool) -> None:
     books.rich(system, ALICE, BOB)
     outcome = system.trade(4 if fine else 0, A, B, size, PRICE)
@@ -148,7 +165,12 @@ def test_fill__fees_and_quote(system: System, buyer_is_taker: bool) -> None:
     taker, maker = (books.ceil_div(quote * fee, c.PPM) for fee in (RISK.taker_fee, 100))
     buyer_fee, seller_fee = (taker, maker) if buyer_is_taker else (maker, taker)
     fields = event(outcome, "Traded")
-    assert (fields["size"], fields["quote"], fields["buyer_fee"], fields["seller_fee"]) == (size, quote, buyer_fee, seller_fee)
+    assert (fields["size"], fields["quote"], fields["buyer_fee"], fields["seller_fee"]) == (
+        size,
+        quote,
+        buyer_fee,
+        seller_fee,
+    )
     assert word(system, A).cash == 10**9 * WAD - quote - buyer_fee
     assert word(system, B).cash == 10**9 * WAD + quote - seller_fee
     assert market_words(system).fees == taker + maker

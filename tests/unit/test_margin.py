@@ -182,7 +182,7 @@ def test_judge_trade__insolvent_at_the_index(system: System, side: int) -> None:
     size = 100 * WAD
     indebted(system, side, size)
     spread = size * abs(kind(system, 0, side) - prices(system).index)
-    books.top_up_to(system, ALICE, spread - 1)
+    books.top_up_to(system, ALICE, spread - WAD)
     assert exposure(system, A).e_index < 0 < exposure(system, A).e_kind
     refused(trade(system, A, B, -side * WAD, kind(system, 0, side)), "margin: insolvent at index")
     books.fund(system, ALICE, 1)
@@ -215,7 +215,9 @@ def test_judge_trade__floor_price_exactly(system: System, side: int, part: int) 
     x, r = prices(system).index, exposure(system, A)
     share = price_share(r.e_index, r.m_index, r.m_index, side * size)
     assert share > 0
-    worst = x - side * share  # rounded to zero this is exact: share is a whole price unit
+    worst = x - side * share
+    if side > 0 and part * worst % WAD:
+        worst += 1  # the quote is floored, which is against a seller
     refused(trade(system, A, B, -side * part, worst - side), "margin: worse than floor price")
     ok(trade(system, A, B, -side * part, worst))
     after = exposure(system, A)
@@ -235,7 +237,9 @@ def test_judge_trade__floor_price_counts_the_fee(system: System, side: int) -> N
     # price and fee together must be at or inside the floor
     price = x - side * share
     while part * abs(x - price) + ceil_div(part * price // WAD * 1_000, c.PPM) * WAD > part * share:
-        price += side * max(1, (part * abs(x - price) + ceil_div(part * price // WAD * 1_000, c.PPM) * WAD - part * share) // (2 * part))
+        price += side * max(
+            1, (part * abs(x - price) + ceil_div(part * price // WAD * 1_000, c.PPM) * WAD - part * share) // (2 * part)
+        )
     ok(trade(system, A, B, -side * part, price))
 
 
@@ -259,7 +263,7 @@ def test_judge_trade__floor_price_in_a_cross_account(system: System, side: int) 
     move(system, 0, PRICE * (1_000 - side * 30) // 1_000)
     system.set_price(1, 30_000 * WAD)
     r = exposure(system, A)
-    assert 0 < r.e_index and r.e_kind < r.m_kind
+    assert r.e_index > 0 and r.e_kind < r.m_kind
     x = prices(system, 0).index
     own = requirement(NO_FEES.maintenance, 0, 100 * x, c.INDEX_ONE) * WAD
     share = price_share(r.e_index, own, r.m_index, side * 100 * WAD)

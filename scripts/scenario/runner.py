@@ -1,0 +1,586 @@
+"""Plays a scenario on contracts and model together; what it returns says everything that a report tells."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from fractions import Fraction
+from typing import Any
+
+from python_ref import constants as c
+from python_ref.ideal import IdealFollower
+from python_ref.invariants import Snapshot, check_all, read_book
+from python_ref.world import Event
+from scripts.chain import Chain, Log, Outcome
+from scripts.scenario.rows import Context, Row, rows_of
+from scripts.scenario.story import Check, Holder, Scenario, Step
+from scripts.scenario.view import LedgerView, treasury
+from scripts.system import FEEDS, GOVERNOR, KEEPER, WAD, Actor, System, actor, deploy
+
+CAUSES = ("deposits", "prices", "trades", "liquidations", "fund", "ADL", "rebases", "unpaid", "other")
+"""Why an account's equity changed; over all causes the changes of an account add up to its final equity.
+
+prices: and funding; trades: fees and prices off the index; liquidations: penalties, and what takers earned; fund:
+cover, takeovers, fees and money moved inside the fund; ADL: closed worse than at the index; unpaid: losses of a
+bankrupt that others bear, so positive.
+"""
+
+NET_WITH_MOST = 8
+UNLIMITED = 2**255
+PATIENCE = 1_000
+"""Calls after which a loop over accounts is surely stuck."""
+
+
+class ScenarioFailed(AssertionError):
+    """A step went otherwise than the file says: which, and how."""
+
+
+@dataclass
+class Stage:
+    """What happened between two stage titles. ``gas`` sums all calls, ``top`` is the dearest."""
+
+    title: str
+    rows: list[Row] = field(default_factory=list)
+    calls: int = 0
+    gas: int = 0
+    top: int = 0
+    top_call: str = ""
+
+
+@dataclass(frozen=True)
+class Receipt:
+    """One default as its receipt proves it, WAD real: ``cover + seized + booked`` is the deficit, within dust."""
+
+    account: str
+    deficit: int
+    cover: int
+    seized: int
+    booked: int
+    bands: int
+    legs: int
+
+
+@dataclass(frozen=True)
+class Paid:
+    """How an account came from its deposits to its final equity, WAD."""
+
+    name: str
+    changes: dict[str, int]
+    equity: int
+
+    @property
+    def profit(self) -> int:
+        """Final equity less deposits."""
+        return self.equity - self.changes["deposits"]
+
+
+@dataclass(frozen=True)
+class Result:
+    """A played scenario."""
+
+    scenario: Scenario
+    network: str
+    stages: list[Stage]
+    receipts: list[Receipt]
+    paid: list[Paid]
+    providers: dict[str, tuple[int, int]]  # deposited, worth now
+    bystanders: dict[str, bool]  # whether unchanged
+    surplus: int
+    in_transit: int
+    bad_debt: int
+    claim_index: int
+    claim_epoch: int
+    checks: int
+    steps: int
+    compared: int
+    drift: Fraction
+
+
+class Watch:
+    """Follows every call with the exact ledger and the invariants; raises at the first that does not hold."""
+
+    def __init__(self, scenario: Scenario) -> None:
+        self.follower = IdealFollower(10 ** (18 - scenario.decimals))
+        self.queues = [i for i, spec in enumerate(scenario.markets) if spec.policy == "BandQueue" and spec.limits.rank]
+        self.acting: Sequence[bytes] = ()
+        self.drift = Fraction(0)
+        self.compared = 0
+        self._system: System | None = None
+        self._seen: Snapshot | None = None
+
+    def attend(self, system: System) -> None:
+        """The system is complete: from now on compare."""
+        self._system = system
+
+    def __call__(self, events: list[Event], now: int) -> None:
+        """Told of each call."""
+        self.follower.follow(events, now)
+        system = self._system
+        if system is None or not any(e.contract == "ClearingHouse" for e in events):
+            return
+        view = LedgerView.of(system)
+        funds = [treasury(system), *(system.bucket(m) for m in range(len(system.specs)))]
+        self._seen = check_all(
+            system.twin.world,
+            view.vault,
+            before=self._seen,
+            events=events,
+            acted_for=[*self.acting, *funds],
+            index=None if view.frozen else view.index,
+            queues=self.queues,
+        )
+        drift = self.follower.compare(read_book(self._seen))
+        self.drift = max(self.drift, drift.cash, drift.size)
+        self.compared += 1
+
+
+class Player:
+    """One performance of a scenario on a chain."""
+
+    def __init__(self, scenario: Scenario, chain: Chain) -> None:
+        """Deploy, fund the accounts and fill the buckets."""
+        self.scenario = scenario
+        self.watch = Watch(scenario)
+        self.system = deploy(chain, scenario.markets, scenario.decimals, observer=self.watch)
+        self.watch.attend(self.system)
+        self.ids = {name: actor(h.owner).account(h.subaccount) for name, h in scenario.holders.items()}
+        self.providers = dict.fromkeys(scenario.fund.providers, 0)
+        self._funds = {"fund, treasury": treasury(self.system)}
+        self._funds |= {f"fund, {spec.name}": self.system.bucket(m) for m, spec in enumerate(scenario.markets)}
+        self._names = {id_: name for name, id_ in {**self.ids, **self._funds}.items()}
+        self._changes = {id_: dict.fromkeys(CAUSES, 0) for id_ in self._names}
+        self._orders: dict[str, tuple[Any, Any]] = {}
+        self.stages: list[Stage] = []
+        self.receipts: list[Receipt] = []
+        self.checks = 0
+        self._begin()
+        self._still = {name: self._words(name) for name, h in scenario.holders.items() if h.bystander}
+
+    # The performance
+
+    def play(self, step: Step) -> None:
+        """One step; :class:`ScenarioFailed` where it goes otherwise than told."""
+        if step.action == "stage":
+            self.stages.append(Stage(step.args["title"]))
+        elif step.action == "advance":
+            with self._change("prices"):
+                self.system.twin.advance(step.args["seconds"])
+        elif step.action == "price":
+            self._set_prices(step.args["prices"])
+        elif step.action == "expect":
+            for check in step.args["checks"]:
+                self._expect(check)
+        elif step.action.endswith("_all"):
+            getattr(self, f"_{step.action}")(**step.args)
+        else:
+            self._demand(step, getattr(self, f"_{step.action}")(**step.args))
+
+    def finish(self) -> Result:
+        """Compare every word, and sum up."""
+        self.system.twin.check_all()
+        view = LedgerView.of(self.system)
+        domain = view.snapshot.domain
+        return Result(
+            scenario=self.scenario,
+            network=self.system.chain.kind,
+            stages=self.stages,
+            receipts=self.receipts,
+            paid=[Paid(self._names[i], changes, view.equity(i)) for i, changes in self._changes.items()],
+            providers={
+                name: (paid, self.system.fund.balanceOf(KEEPER, self._provider(name)))
+                for name, paid in self.providers.items()
+            },
+            bystanders={name: self._words(name) == words for name, words in self._still.items()},
+            surplus=view.surplus(),
+            in_transit=view.in_transit(),
+            bad_debt=view.real(domain.bad_debt),
+            claim_index=domain.claim_index,
+            claim_epoch=domain.claim_epoch,
+            checks=self.checks,
+            steps=self.system.twin.steps,
+            compared=self.watch.compared,
+            drift=self.watch.drift,
+        )
+
+    def _begin(self) -> None:
+        self.stages.append(Stage("Funding"))
+        for holder in self.scenario.holders.values():
+            if holder.deposit:
+                self._must(self._deposit(holder.name, holder.deposit))
+        fund = self.scenario.fund
+        for name, amount in fund.providers.items():
+            self._must(self._fund_deposit(name, amount))
+        for market, cap in fund.caps.items():
+            self._must(self.system.twin.call("BackstopFund", "set_cap", GOVERNOR, market, cap))
+            if fund.top_ups[market]:
+                self._must(self._top_up(market, fund.top_ups[market]))
+
+    def _demand(self, step: Step, outcome: Outcome) -> None:
+        if step.revert is None and not outcome.ok:
+            raise ScenarioFailed(f"{step.path}: refused: {outcome.reason!r}")
+        if step.revert is not None:
+            if outcome.ok:
+                raise ScenarioFailed(f"{step.path}: went through, but {step.revert!r} was expected")
+            if outcome.reason != step.revert:
+                raise ScenarioFailed(f"{step.path}: refused with {outcome.reason!r}, not {step.revert!r}")
+            self.checks += 1
+
+    @staticmethod
+    def _must(outcome: Outcome) -> None:
+        if not outcome.ok:
+            raise ScenarioFailed(f"funding: refused: {outcome.reason!r}")
+
+    # Calls, and what they change
+
+    @contextmanager
+    def _change(self, cause: str) -> Iterator[None]:
+        """Attribute to ``cause`` what happens to everybody's equity inside."""
+        before = LedgerView.of(self.system)
+        yield
+        after = LedgerView.of(self.system)
+        for id_, changes in self._changes.items():
+            change = after.equity(id_) - before.equity(id_)
+            changes[self._cause_in_default(id_, change) if cause == "default" else cause] += change
+
+    def _cause_in_default(self, id_: bytes, change: int) -> str:
+        """Only a bankrupt gains in a default; a bucket that loses covers, anybody else is deleveraged."""
+        if change > 0:
+            return "unpaid"
+        return "fund" if id_ in self._funds.values() else "ADL"
+
+    def _call(
+        self, cause: str, contract: str, function: str, sender: str, *args: Any, acting: Sequence[bytes] = ()
+    ) -> Outcome:
+        before = LedgerView.of(self.system)
+        self.watch.acting = acting
+        with self._change(cause):
+            outcome = self.system.twin.call(contract, function, sender, *args)
+        self.watch.acting = ()
+        stage = self.stages[-1]
+        stage.calls += 1
+        stage.gas += outcome.gas
+        if outcome.gas > stage.top:
+            stage.top, stage.top_call = outcome.gas, function
+        if outcome.ok:
+            stage.rows += rows_of(outcome.events, self._context(before))
+            self._keep_receipts(outcome.events, before)
+        else:
+            stage.rows.append(Row(f"refused: {outcome.reason}", self._subject(function, args)))
+        return outcome
+
+    def _ledger(self, cause: str, function: str, sender: str, *args: Any, acting: Sequence[bytes] = ()) -> Outcome:
+        return self._call(cause, "ClearingHouse", function, sender, *args, acting=acting)
+
+    def _subject(self, function: str, args: tuple[Any, ...]) -> str:
+        named = [self._names[a] for a in args if isinstance(a, bytes) and a in self._names]
+        if function == "settle_orders":
+            named = [self._names[args[0].account], self._names[args[2].account]]
+        return f"{function} {', '.join(named)}".strip()
+
+    def _context(self, view: LedgerView) -> Context:
+        def members(market: int, is_long: bool, band: int) -> list[str]:
+            return [
+                self._name(who)
+                for who, legs in view.snapshot.all_legs.items()
+                if market in legs and legs[market].size and (legs[market].is_long, legs[market].band) == (is_long, band)
+            ]
+
+        providers = {self._provider(name): name for name in self.providers}
+        return Context(
+            name=self._name,
+            owner=lambda address: providers.get(address.lower(), address),
+            market=[spec.name for spec in self.system.specs],
+            index=view.index,
+            claim_index=view.snapshot.domain.claim_index,
+            unit=self.system.unit,
+            silent=(treasury(self.system),),
+            members=members,
+        )
+
+    def _name(self, account_: bytes) -> str:
+        return self._names.get(account_, account_.hex())
+
+    def _keep_receipts(self, logs: list[Log], before: LedgerView) -> None:
+        for log in logs:
+            if log.name == "ReceiptWritten":
+                f, real = log.fields, before.real
+                self.receipts.append(
+                    Receipt(
+                        self._name(f["account"]),
+                        real(f["deficit"]),
+                        real(f["cover"]),
+                        real(f["seized"]),
+                        real(f["booked"]),
+                        f["bands"],
+                        f["legs"],
+                    )
+                )
+
+    def _words(self, name: str) -> tuple[int, ...]:
+        """All words of an account, as the chain has them."""
+        words: tuple[int, ...] = self.system.twin.view("ClearingHouse", "load_account", self.ids[name])
+        return words
+
+    def _holder(self, name: str) -> tuple[Holder, Actor, bytes]:
+        holder = self.scenario.holders[name]
+        return holder, actor(holder.owner), self.ids[name]
+
+    @staticmethod
+    def _provider(name: str) -> str:
+        return actor(f"provider {name}").address.lower()
+
+    def _mint(self, owner: str, spender: str, amount: int) -> int:
+        atoms = amount // self.system.unit
+        self.system.twin.call("Token", "mint", KEEPER, owner, atoms)
+        self.system.twin.call("Token", "approve", owner, spender, atoms)
+        return atoms
+
+    # Steps
+
+    def _set_prices(self, prices: dict[int, tuple[int | None, ...]]) -> None:
+        with self._change("prices"):
+            self.system.twin.advance(1)  # the oracle reads its feeds once per second
+        for market, answers in prices.items():
+            with self._change("prices"):
+                for feed in range(FEEDS):
+                    price = answers[feed]
+                    if price is not None:
+                        self.system.answer(market, price, (feed,))
+                self.system.twin.call("PriceOracle", "poke", KEEPER, market)
+            index = LedgerView.of(self.system).index[market]
+            self.stages[-1].rows.append(Row("price", self.system.specs[market].name, None, index))
+
+    def _trade(
+        self,
+        market: int,
+        buyer: str,
+        seller: str,
+        size: int,
+        price: int,
+        maker: str = "seller",
+        reduce_only: tuple[str, ...] = (),
+    ) -> Outcome:
+        orders = {}
+        for side, name, signed in (("buyer", buyer, size), ("seller", seller, -size)):
+            holder, who, _ = self._holder(name)
+            orders[side] = self.system.order(
+                who, market, signed, price, subaccount=holder.subaccount, reduce_only=side in reduce_only
+            )
+        return self._settle_orders(orders[maker], orders["buyer" if maker == "seller" else "seller"], size)
+
+    def _settle_orders(self, maker: tuple[Any, Any], taker: tuple[Any, Any], size: int) -> Outcome:
+        acting = [maker[0].account, taker[0].account]
+        return self._call("trades", "Orders", "settle_orders", KEEPER, *maker, *taker, size, acting=acting)
+
+    def _order(self, name: str, account: str, market: int, size: int, price: int, reduce_only: bool = False) -> Outcome:
+        holder, who, _ = self._holder(account)
+        self._orders[name] = self.system.order(
+            who, market, size, price, subaccount=holder.subaccount, reduce_only=reduce_only
+        )
+        return Outcome(None, None, [], 0)
+
+    def _match(self, maker: str, taker: str, size: int) -> Outcome:
+        return self._settle_orders(self._orders[maker], self._orders[taker], size)
+
+    def _liquidate(self, account: str, market: int, taker: str, size: int = UNLIMITED) -> Outcome:
+        _, keeper, taker_id = self._holder(taker)
+        args = (self.ids[account], market, taker_id, size)
+        return self._ledger("liquidations", "liquidate", keeper.address, *args, acting=[taker_id])
+
+    def _liquidate_all(self, market: int, takers: tuple[str, ...]) -> None:
+        """Offer every unhealthy account to the takers in turn; what none of them can carry is left."""
+        for name, id_ in self.ids.items():
+            view = LedgerView.of(self.system)
+            if name in takers or market not in view.legs(id_):
+                continue
+            s = view.standing(id_)
+            if 0 <= s.equity < s.maintenance:
+                for taker in takers:
+                    if self._liquidate(name, market, taker).ok:
+                        break
+
+    def _take_over(self, account: str, market: int) -> Outcome:
+        return self._ledger("fund", "take_over", KEEPER, self.ids[account], market)
+
+    def _take_over_all(self, market: int) -> None:
+        """Let the bucket have every account that is below its threshold."""
+        threshold = self.system.specs[market].risk.backstop
+        for name, id_ in self.ids.items():
+            view = LedgerView.of(self.system)
+            if list(view.legs(id_)) == [market]:
+                s = view.standing(id_)
+                if 0 <= s.equity * c.PPM < s.maintenance * threshold:
+                    self._take_over(name, market)
+
+    def _resolve(self, account: str, net_with: tuple[str, ...] = ()) -> Outcome:
+        return self._resolve_id(self.ids[account], tuple(self.ids[name] for name in net_with))
+
+    def _resolve_id(self, id_: bytes, net_with: tuple[bytes, ...]) -> Outcome:
+        outcome = self._ledger("default", "resolve", KEEPER, id_, net_with)
+        for _ in range(PATIENCE):  # a long walk over bands takes several calls
+            if not outcome.ok or outcome.value:
+                return outcome
+            outcome = self._ledger("default", "resolve", KEEPER, id_, ())
+        raise ScenarioFailed(f"resolve of {self._name(id_)} does not end")
+
+    def _resolve_all(self) -> None:
+        """Resolve until nobody is bankrupt, netting opposite bankrupts first."""
+        refused: set[bytes] = set()
+        for _ in range(PATIENCE):
+            view = LedgerView.of(self.system)
+            bankrupt = [i for i in self._names if self._is_bankrupt(view, i) and i not in refused]
+            if not bankrupt:
+                return
+            first, *others = bankrupt
+            legs = view.legs(first)
+            opposite = [
+                other
+                for other in others
+                if any(m in legs and leg.size * legs[m].size < 0 for m, leg in view.legs(other).items())
+            ]
+            if not self._resolve_id(first, tuple(opposite[:NET_WITH_MOST])).ok:
+                refused.add(first)
+        raise ScenarioFailed("resolve_all does not end")
+
+    @staticmethod
+    def _is_bankrupt(view: LedgerView, account_: bytes) -> bool:
+        word = view.snapshot.accounts.get(account_)
+        return word is not None and word.exposed and (word.in_receipt or view.standing(account_).equity < 0)
+
+    def _rebase(self) -> Outcome:
+        return self._ledger("rebases", "rebase_claims", KEEPER)
+
+    def _deposit(self, account: str, amount: int) -> Outcome:
+        _, owner, id_ = self._holder(account)
+        atoms = self._mint(owner.address, self.system.clearing_house.address, amount)
+        return self._ledger("deposits", "deposit", owner.address, id_, atoms, acting=[id_])
+
+    def _withdraw(self, account: str, amount: int) -> Outcome:
+        _, owner, id_ = self._holder(account)
+        atoms = amount // self.system.unit
+        return self._ledger("deposits", "withdraw", owner.address, id_, atoms, owner.address, acting=[id_])
+
+    def _release(self, account: str) -> Outcome:
+        return self._ledger("other", "release", KEEPER, self.ids[account])
+
+    def _release_all(self) -> None:
+        """Release every flat account."""
+        for id_ in self.ids.values():
+            word = LedgerView.of(self.system).snapshot.accounts.get(id_)
+            if word is not None and word.exposed and not word.legs and word.cash >= 0:
+                self._ledger("other", "release", KEEPER, id_)
+
+    def _settle(self, account: str, market: int) -> Outcome:
+        return self._ledger("other", "settle", KEEPER, self.ids[account], market)
+
+    def _settle_all(self) -> None:
+        """Clear every position that deleveraging has wiped."""
+        for id_ in self.ids.values():
+            view = LedgerView.of(self.system)
+            for market in view.snapshot.legs(id_).keys() - view.legs(id_).keys():
+                self._ledger("other", "settle", KEEPER, id_, market)
+
+    def _rerank(self, account: str, market: int) -> Outcome:
+        return self._ledger("other", "rerank", KEEPER, self.ids[account], market)
+
+    def _sweep_fees(self, market: int) -> Outcome:
+        return self._ledger("fund", "sweep_fees", KEEPER, market)
+
+    def _fund_deposit(self, provider: str, amount: int) -> Outcome:
+        address = self._provider(provider)
+        atoms = self._mint(address, self.system.fund.address, amount)
+        self.providers.setdefault(provider, 0)
+        outcome = self._call("deposits", "BackstopFund", "deposit", address, atoms)
+        if outcome.ok:
+            self.providers[provider] += amount
+        return outcome
+
+    def _top_up(self, market: int, amount: int) -> Outcome:
+        return self._call("fund", "BackstopFund", "top_up", KEEPER, market, amount)
+
+    def _recognise(self) -> Outcome:
+        """Let the fund value itself, so that its providers' balances show gains and losses."""
+        return self._call("fund", "BackstopFund", "recognise", KEEPER)
+
+    # Expectations
+
+    def _expect(self, check: Check) -> None:
+        if check.what[0] == "receipt" and not self.receipts:
+            raise ScenarioFailed(f"{check.path}: no account has been resolved yet")
+        value = self._quantity(check.what)
+        show = str if check.is_count else show_exactly
+        if not check.holds(value):
+            raise ScenarioFailed(f"{check.path}: is {show(value)}, expected {check.wanted(show)}")
+        self.checks += 1
+
+    def _quantity(self, what: tuple[str, ...]) -> int:
+        view = LedgerView.of(self.system)
+        domain = view.snapshot.domain
+        match what:
+            case ("account", name, *rest):
+                return self._of_account(view, self.ids[name], rest)
+            case ("bucket", market, *rest):
+                return self._of_account(view, self.system.bucket(int(market)), rest)
+            case ("market", market, "fees"):
+                return view.real(view.snapshot.markets[int(market)].fees)
+            case ("market", market, "open_interest"):
+                return view.real(view.snapshot.markets[int(market)].oi)
+            case ("market", market, side):
+                is_long = side == "long_bands"
+                return view.snapshot.word("markets", int(market) << 3 | (4 if is_long else 5)).bit_count()
+            case ("receipt", field_):
+                value: int = getattr(self.receipts[-1], field_)
+                return value
+            case ("provider", name):
+                return self.system.fund.balanceOf(KEEPER, self._provider(name))
+            case ("bad_debt",):
+                return view.real(domain.bad_debt)
+            case ("claim_index",):
+                return domain.claim_index * WAD // c.INDEX_ONE
+            case ("claim_epoch",):
+                return domain.claim_epoch
+            case _:
+                return domain.receipts
+
+    def _of_account(self, view: LedgerView, id_: bytes, what: list[str]) -> int:
+        word = view.snapshot.accounts.get(id_)
+        match what:
+            case ["equity"]:
+                self._same_as_contract(view, id_)
+                return view.equity(id_)
+            case ["cash"]:
+                return view.cash(id_)
+            case ["late"]:
+                return view.snapshot.late(id_)
+            case ["exposed"]:
+                return int(word is not None and word.exposed)
+            case ["size", market]:
+                return view.size(id_, int(market))
+            case [_, market]:
+                leg = view.legs(id_).get(int(market))
+                return -1 if leg is None else leg.band
+        raise AssertionError(what)
+
+    def _same_as_contract(self, view: LedgerView, id_: bytes) -> None:
+        """The contract's own word for an account's equity."""
+        told = self.system.twin.view("ClearingHouse", "account_equity", id_)[1]
+        if told != view.equity(id_):
+            raise ScenarioFailed(
+                f"equity of {self._name(id_)}: contract {told}, read from the words {view.equity(id_)}"
+            )
+
+
+def show_exactly(value: int) -> str:
+    """A WAD number as a decimal without rounding."""
+    sign, digits = "-" if value < 0 else "", str(abs(value)).rjust(19, "0")
+    return f"{sign}{digits[:-18]}.{digits[-18:]}".rstrip("0").rstrip(".")
+
+
+def play(scenario: Scenario, chain: Chain, progress: Callable[[Step], None] = lambda step: None) -> Result:
+    """Play a whole scenario; ``progress`` hears of each step before it runs."""
+    player = Player(scenario, chain)
+    for step in scenario.steps:
+        progress(step)
+        player.play(step)
+    return player.finish()
