@@ -126,9 +126,12 @@ struct Shelf:
 struct Book:
     id: uint256
     prices: IPriceOracle.Prices
-    m: words.Market
+    funding: int256
+    fees: uint256
     risk_word: uint256
-    limits: words.Limits
+    rank: uint256
+    octave_bits: uint256
+    receipts: uint256
     # of the short and the long side
     bitmaps: uint256[2]
     open_interest: uint256[2]
@@ -157,7 +160,6 @@ struct Walk:
     quoted: uint256
     gap_quoted: uint256
     finished: bool
-
 
 
 HOUSE: immutable(address)
@@ -272,7 +274,7 @@ def adl_light(account: bytes32, market: uint256) -> uint256:
             continue
         oi: uint256 = self._band_oi(book, is_long, band)
         total += oi
-        if bands._is_riskier(book.limits.rank, is_long, band, leg.band):
+        if bands._is_riskier(book.rank, is_long, band, leg.band):
             ahead += oi
     if ahead >= total:
         return 1
@@ -303,13 +305,13 @@ def preview_resolve(account: bytes32) -> Preview:
         # stage 2: the fund's opposite inventory, at the index
         for i: uint256 in range(len(books), bound=8):
             book: Book = books[i]
-            assert word.in_receipt or book.limits.open_receipts == 0, "market: receipt open"
+            assert word.in_receipt or book.receipts == 0, "market: receipt open"
             if book.prices.state != c.STATE_FROZEN and self._bucket_of(book.id) != account:
                 moved: int256 = 0
                 book, moved = self._net(book)
                 cash += moved
                 result.netted += book.netted
-                if book.netted > 0 and book.limits.rank != c.RANK_SINGLE:
+                if book.netted > 0 and book.rank != c.RANK_SINGLE:
                     result.exact = False
                 books[i] = book
         # stages 3 and 4: the deficit over the legs, and what the buckets pay
@@ -467,9 +469,9 @@ def coverage(market: uint256) -> Coverage:
     return Coverage(
         equity_harsh=self._real_value(equity, claim_index),
         available=self._real(available, claim_index),
-        fees=self._real(convert(book.m.fees, int256), claim_index),
-        open_interest=self._real(convert(book.m.oi, int256), claim_index),
-        gap_cap=self._real(convert(self._gap_cap(book, book.m.oi), int256), claim_index),
+        fees=self._real(convert(book.fees, int256), claim_index),
+        open_interest=self._real(convert(book.open_interest[0], int256), claim_index),
+        gap_cap=self._real(convert(self._gap_cap(book, book.open_interest[0]), int256), claim_index),
     )
 
 
@@ -588,11 +590,16 @@ def _open(market: uint256, claim_index: uint256) -> Book:
     book: Book = empty(Book)
     book.id = market
     book.prices = staticcall IPriceOracle(ORACLE).peek(market)
-    book.m = margin._accrue(words._unpack_market(raw[0], raw[1]), book.prices)
+    m: words.Market = margin._accrue(words._unpack_market(raw[0], raw[1]), book.prices)
+    book.funding = m.funding
+    book.fees = m.fees
     book.risk_word = raw[2]
-    book.limits = words._unpack_limits(raw[3])
+    limits: words.Limits = words._unpack_limits(raw[3])
+    book.rank = limits.rank
+    book.octave_bits = limits.octave_bits
+    book.receipts = limits.open_receipts
     book.bitmaps = [raw[5], raw[4]]
-    book.open_interest = [book.m.oi, book.m.oi - convert(book.m.residue, uint256)]
+    book.open_interest = [m.oi, m.oi - convert(m.residue, uint256)]
     book.anchor = raw[6]
     book.policy = convert(raw[7], address)
     book.claim_index = claim_index
@@ -612,8 +619,8 @@ def _shelf(book: Book, is_long: bool, band: uint256) -> Shelf:
         a=state.a, oi=state.oi, epoch=state.epoch, scale=state.scale, top=state.scale, c=0, c_up=0, wiped=False
     )
     if cell.live:
-        shelf.c = bands._c_now(cell, state.a, book.m.funding, is_long, False)
-        shelf.c_up = bands._c_now(cell, state.a, book.m.funding, is_long, True)
+        shelf.c = bands._c_now(cell, state.a, book.funding, is_long, False)
+        shelf.c_up = bands._c_now(cell, state.a, book.funding, is_long, True)
     return shelf
 
 
@@ -802,20 +809,19 @@ def _liquidation_price(book: Book, size: int256, r: margin.Exposure) -> uint256:
     # `safe` passes the test and `unsafe` does not
     safe: uint256 = 0
     unsafe: uint256 = c.MAX_PRICE
-    if self._is_healthy(book, size, e_rest, m_rest, 0) != (size < 0):
-        return 0
     if size > 0:
-        unsafe = 0
         safe = present
-        for _: uint256 in range(90):
-            if self._is_healthy(book, size, e_rest, m_rest, safe):
-                break
-            if safe >= c.MAX_PRICE:
-                return c.MAX_PRICE
-            unsafe = safe
-            safe = min(2 * safe, c.MAX_PRICE)
-    elif self._is_healthy(book, size, e_rest, m_rest, unsafe):
-        return c.MAX_PRICE
+        unsafe = 0
+    if self._is_healthy(book, size, e_rest, m_rest, unsafe):
+        return unsafe
+    for _: uint256 in range(90):
+        if self._is_healthy(book, size, e_rest, m_rest, safe):
+            break
+        # a short that no price saves, or a long
+        if safe == 0 or safe == c.MAX_PRICE:
+            return safe
+        unsafe = safe
+        safe = min(2 * safe, c.MAX_PRICE)
     for _: uint256 in range(90):
         if max(safe, unsafe) - min(safe, unsafe) < 2:
             break
@@ -892,12 +898,9 @@ def _net(start: Book) -> (Book, int256):
     """
     book: Book = start
     raw: uint256[34] = self._account_words(self._bucket_of(book.id))
-    word: words.Account = words._unpack_account(raw[0])
-    if word.in_receipt or (word.legs >> book.id) & 1 == 0:
-        return book, 0
     other: bands.Leg = self._read_leg(raw, book)
     own: bands.Leg = book.leg
-    if own.size == 0 or other.size == 0 or (own.size > 0) == (other.size > 0):
+    if words._unpack_account(raw[0]).in_receipt or own.size == 0 or other.size == 0 or (own.size > 0) == (other.size > 0):
         return book, 0
     book.netted = min(self._magnitude(own.size), self._magnitude(other.size))
     cash: int256 = convert(fixed_math._mul_div_down(book.netted, book.prices.index, c.WAD), int256)
@@ -969,16 +972,16 @@ def _walk(book: Book, leg: int256, residual: uint256) -> Walk:
     total: uint256 = self._magnitude(leg)
     gap: uint256 = min(residual, self._gap_cap(book, total))
     limit: uint256 = 0
-    if book.limits.rank != c.RANK_SINGLE:
+    if book.rank != c.RANK_SINGLE:
         key: int256 = convert(fixed_math._mul_div_up(gap, c.WAD, total), int256)
         if is_long:
             key = -key
         key += convert(book.prices.index, int256)
-        if book.limits.rank == c.RANK_LEVERAGE:
-            key -= book.m.funding
+        if book.rank == c.RANK_LEVERAGE:
+            key -= book.funding
         if key > 0:
             limit = fixed_math._log2_band(
-                min(convert(key, uint256), c.MAX_PRICE), book.anchor, book.limits.octave_bits
+                min(convert(key, uint256), c.MAX_PRICE), book.anchor, book.octave_bits
             )
     side: IPolicy.Side = IPolicy.Side(
         market=book.id,
@@ -986,7 +989,7 @@ def _walk(book: Book, leg: int256, residual: uint256) -> Walk:
         size=total,
         open_interest=book.open_interest[convert(is_long, uint256)],
         bitmap=book.bitmaps[convert(is_long, uint256)],
-        rank=book.limits.rank,
+        rank=book.rank,
         limit_band=limit,
     )
     walk: Walk = empty(Walk)

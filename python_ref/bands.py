@@ -95,10 +95,16 @@ class Bands(Ledger):
         """Take ``size``, or what is left, out of a band; the difference is the residue's; changes ``m``."""
         state = self.load_band(market, is_long, band)
         taken = min(size, state.oi)
-        if is_long and state.oi - taken <= c.DUST_SIZE:
-            taken = state.oi
-        state.oi -= taken
-        if state.oi == 0:
+        left = state.oi - taken
+        if is_long and 0 < left <= c.DUST_SIZE:
+            # whoever still holds a crumb of it is wiped: his cash stays readable in the folded cell
+            self._fold(m, market, is_long, band, state)
+            taken, left = state.oi, 0
+            state.epoch += 1
+            state.scale = 0
+            state.a = c.ONE_A
+        state.oi = left
+        if left == 0:
             self._clear_bit(market, is_long, band)
         self.store_band(market, is_long, band, state)
         if is_long:
@@ -106,6 +112,14 @@ class Bands(Ledger):
         else:
             m.oi -= taken
             m.residue -= taken
+
+    def _fold(self, m: Market, market: int, is_long: bool, band: int, state: Band) -> Cell:
+        """Write the funding so far into a band's live cell; the cell."""
+        cell = self.load_cell(market, is_long, band, state.epoch, state.scale)
+        cell.c = self._c_now(cell, state.a, m.funding, is_long, False)
+        cell.f_mark = m.funding
+        self.store_cell(market, is_long, band, state.epoch, state.scale, cell)
+        return cell
 
     def _clear_bit(self, market: int, is_long: bool, band: int) -> None:
         bitmap = self.load_bitmap(market, is_long)
@@ -159,11 +173,9 @@ class Bands(Ledger):
         Returns the band's open interest before. ``0 < size <= OI``; changes ``m``.
         """
         state = self.load_band(market, is_long, band)
-        cell = self.load_cell(market, is_long, band, state.epoch, state.scale)
+        cell = self._fold(m, market, is_long, band, state)
         inherited = quote if is_long else -quote
-        cell.c = self._c_now(cell, state.a, m.funding, is_long, False)
         cell.c += floor_div(sint(state.a * inherited), state.oi)
-        cell.f_mark = m.funding
         self.store_cell(market, is_long, band, state.epoch, state.scale, cell)
         m.pot += inherited
         before = state.oi

@@ -335,17 +335,13 @@ class Lens:
                 return False  # a requirement beyond the word cannot be met
             return e_rest + size * price >= m_rest + margin
 
-        if healthy(0) == (size > 0):
-            return 0
-        safe, unsafe = 0, c.MAX_PRICE
-        if size > 0:
-            safe, unsafe = present, 0
-            while not healthy(safe):
-                if safe >= c.MAX_PRICE:
-                    return c.MAX_PRICE
-                safe, unsafe = min(2 * safe, c.MAX_PRICE), safe
-        elif healthy(unsafe):
-            return c.MAX_PRICE
+        safe, unsafe = (present, 0) if size > 0 else (0, c.MAX_PRICE)
+        if healthy(unsafe):
+            return unsafe
+        while not healthy(safe):
+            if safe in (0, c.MAX_PRICE):
+                return safe  # a short that no price saves, or a long
+            safe, unsafe = min(2 * safe, c.MAX_PRICE), safe
         while abs(safe - unsafe) > 1:
             middle = (safe + unsafe) // 2
             safe, unsafe = (middle, unsafe) if healthy(middle) else (safe, middle)

@@ -183,6 +183,9 @@ class Margin(Bands):
         """Change a leg by signed ``change`` for ``cash_change``, judged as a trade; stores account and position."""
         require(not word.in_receipt, "ledger: receipt open")
         post = leg.size + change
+        if leg.size != 0 and abs(post) <= c.DUST_SIZE:
+            # what rounding left of a closed position goes to the house, or the last two could never part
+            post = 0
         self._pay_pending(venue.words, word, leg)
         word.cash += cash_change
         word.touched = self.world.now

@@ -142,10 +142,19 @@ def _leave_band(before: words.Market, market: uint256, is_long: bool, band: uint
     m: words.Market = before
     state: words.Band = ledger._load_band(market, is_long, band)
     taken: uint256 = min(size, state.oi)
-    if is_long and state.oi - taken <= c.DUST_SIZE:
+    left: uint256 = state.oi - taken
+    if is_long and left > 0 and left <= c.DUST_SIZE:
+        # whoever still holds a crumb of it is wiped: his cash stays readable in the folded cell
+        ledger._store_cell(
+            market, is_long, band, state.epoch, state.scale, self._folded(m, market, is_long, band, state)
+        )
         taken = state.oi
-    state.oi -= taken
-    if state.oi == 0:
+        left = 0
+        state.epoch += 1
+        state.scale = 0
+        state.a = c.ONE_A
+    state.oi = left
+    if left == 0:
         self._clear_bit(market, is_long, band)
     ledger._store_band(market, is_long, band, state)
     if is_long:
@@ -154,6 +163,18 @@ def _leave_band(before: words.Market, market: uint256, is_long: bool, band: uint
         m.oi -= taken
         m.residue -= convert(taken, int256)
     return m
+
+
+@internal
+@view
+def _folded(m: words.Market, market: uint256, is_long: bool, band: uint256, state: words.Band) -> words.Cell:
+    """
+    @notice A band's live cell with the funding so far written into it.
+    """
+    cell: words.Cell = ledger._load_cell(market, is_long, band, state.epoch, state.scale)
+    cell.c = self._c_now(cell, state.a, m.funding, is_long, False)
+    cell.f_mark = m.funding
+    return cell
 
 
 @internal
@@ -235,13 +256,11 @@ def _deleverage_band(
     """
     m: words.Market = start
     state: words.Band = ledger._load_band(market, is_long, band)
-    cell: words.Cell = ledger._load_cell(market, is_long, band, state.epoch, state.scale)
+    cell: words.Cell = self._folded(m, market, is_long, band, state)
     inherited: int256 = quote
     if not is_long:
         inherited = -quote
-    cell.c = self._c_now(cell, state.a, m.funding, is_long, False)
     cell.c += fixed_math._floor_div(convert(state.a, int256) * inherited, convert(state.oi, int256))
-    cell.f_mark = m.funding
     ledger._store_cell(market, is_long, band, state.epoch, state.scale, cell)
     m.pot += inherited
     before: uint256 = state.oi

@@ -325,6 +325,9 @@ def _trade(
     word: words.Account = old_word
     assert not word.in_receipt, "ledger: receipt open"
     post: int256 = leg.size + change
+    if leg.size != 0 and abs(post) <= convert(c.DUST_SIZE, int256):
+        # what rounding left of a closed position goes to the house, or the last two could never part
+        post = 0
     word.cash += leg.pending
     m.pot -= leg.pending
     word.cash += cash_change

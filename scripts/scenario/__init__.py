@@ -1,12 +1,27 @@
 """Scenarios: a market's story in a file, played on contracts and model, and told in tables.
 
-``story`` reads a file, ``runner`` plays it, ``rows`` puts events into words, ``report`` prints and writes the result.
+``nodes`` reads YAML, ``story`` says what a file may contain, ``runner`` plays it under the eyes of ``watch``, ``rows``
+puts events into words, ``view`` reads the ledger, ``result`` is what remains, ``report`` prints and writes it.
+
+A file has ``name``, ``about``, ``token`` (decimals), ``markets``, ``fund``, ``actors`` and ``steps``::
+
+    markets: {CVX: {price: 2.30, policy: band_leverage, risk: {initial: 2 %}, limits: {lot: 0.001}, oracle: {width: 0.1 %}}}
+    fund:    {providers: {lena: 5_000}, buckets: {CVX: {cap: 2_000, top_up: 500}}}
+    actors:  {alice: 1_000, bob: {deposit: 500, owner: alice, subaccount: 1}, zoe: {deposit: 9, bystander: true}}
+
+Money, sizes and prices are decimals; rates carry ``%`` or ``ppm``, times ``s``, ``min``, ``h`` or ``d``. A step is one
+action of ``story.ACTIONS``, or ``stage: title``, ``advance: 5 min``, ``price: {CVX: 1.95}`` (or three answers, one per
+feed; ``silent`` for none), or ``expect``. With ``revert: reason`` beside it an action has to be refused. The actions on
+``_all`` try every account that they may concern; what the contracts refuse is told and left. ``expect`` names
+``accounts``, ``buckets``, ``markets``, ``providers``, the last ``receipt``, ``bad_debt``, ``claim_index``,
+``claim_epoch`` and ``receipts``; a value is a number, or a mapping of ``is`` with ``within``, ``above``, ``below``.
 """
 
 from __future__ import annotations
 
 from scripts.scenario.nodes import ScenarioError
-from scripts.scenario.runner import Result, ScenarioFailed, play
+from scripts.scenario.result import Result
+from scripts.scenario.runner import ScenarioFailed, play
 from scripts.scenario.story import POLICIES, Scenario, load, parse
 
 __all__ = ["POLICIES", "Result", "Scenario", "ScenarioError", "ScenarioFailed", "load", "parse", "play"]

@@ -14,8 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from python_ref.constants import INDEX_ONE, WAD
+from scripts.scenario.result import CAUSES, Paid, Result, Stage, show_exactly
 from scripts.scenario.rows import Row
-from scripts.scenario.runner import CAUSES, Paid, Result, Stage, show_exactly
 from scripts.scenario.story import POLICIES
 
 GAS_NOTE = {

@@ -2,29 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from fractions import Fraction
 from typing import Any
 
 from python_ref import constants as c
-from python_ref.ideal import IdealFollower
-from python_ref.invariants import Snapshot, check_all, read_book
-from python_ref.world import Event
 from scripts.chain import Chain, Log, Outcome
+from scripts.scenario.result import CAUSES, Paid, Receipt, Result, Stage, show_exactly
 from scripts.scenario.rows import Context, Row, rows_of
 from scripts.scenario.story import Check, Holder, Scenario, Step
 from scripts.scenario.view import LedgerView, treasury
-from scripts.system import FEEDS, GOVERNOR, KEEPER, WAD, Actor, System, actor, deploy
-
-CAUSES = ("deposits", "prices", "trades", "liquidations", "fund", "ADL", "rebases", "unpaid", "other")
-"""Why an account's equity changed; over all causes the changes of an account add up to its final equity.
-
-prices: and funding; trades: fees and prices off the index; liquidations: penalties, and what takers earned; fund:
-cover, takeovers, fees and money moved inside the fund; ADL: closed worse than at the index; unpaid: losses of a
-bankrupt that others bear, so positive.
-"""
+from scripts.scenario.watch import Watch
+from scripts.system import FEEDS, GOVERNOR, KEEPER, WAD, Actor, actor, deploy
 
 NET_WITH_MOST = 8
 UNLIMITED = 2**255
@@ -34,105 +23,6 @@ PATIENCE = 1_000
 
 class ScenarioFailed(AssertionError):
     """A step went otherwise than the file says: which, and how."""
-
-
-@dataclass
-class Stage:
-    """What happened between two stage titles. ``gas`` sums all calls, ``top`` is the dearest."""
-
-    title: str
-    rows: list[Row] = field(default_factory=list)
-    calls: int = 0
-    gas: int = 0
-    top: int = 0
-    top_call: str = ""
-
-
-@dataclass(frozen=True)
-class Receipt:
-    """One default as its receipt proves it, WAD real: ``cover + seized + booked`` is the deficit, within dust."""
-
-    account: str
-    deficit: int
-    cover: int
-    seized: int
-    booked: int
-    bands: int
-    legs: int
-
-
-@dataclass(frozen=True)
-class Paid:
-    """How an account came from its deposits to its final equity, WAD."""
-
-    name: str
-    changes: dict[str, int]
-    equity: int
-
-    @property
-    def profit(self) -> int:
-        """Final equity less deposits."""
-        return self.equity - self.changes["deposits"]
-
-
-@dataclass(frozen=True)
-class Result:
-    """A played scenario."""
-
-    scenario: Scenario
-    network: str
-    stages: list[Stage]
-    receipts: list[Receipt]
-    paid: list[Paid]
-    providers: dict[str, tuple[int, int]]  # deposited, worth now
-    bystanders: dict[str, bool]  # whether unchanged
-    surplus: int
-    in_transit: int
-    bad_debt: int
-    claim_index: int
-    claim_epoch: int
-    checks: int
-    steps: int
-    compared: int
-    drift: Fraction
-
-
-class Watch:
-    """Follows every call with the exact ledger and the invariants; raises at the first that does not hold."""
-
-    def __init__(self, scenario: Scenario) -> None:
-        self.follower = IdealFollower(10 ** (18 - scenario.decimals))
-        self.queues = [i for i, spec in enumerate(scenario.markets) if spec.policy == "BandQueue" and spec.limits.rank]
-        self.acting: Sequence[bytes] = ()
-        self.drift = Fraction(0)
-        self.compared = 0
-        self._system: System | None = None
-        self._seen: Snapshot | None = None
-
-    def attend(self, system: System) -> None:
-        """The system is complete: from now on compare."""
-        self._system = system
-
-    def __call__(self, events: list[Event], now: int) -> None:
-        """Told of each call."""
-        self.follower.follow(events, now)
-        system = self._system
-        if system is None or not any(e.contract == "ClearingHouse" for e in events):
-            return
-        view = LedgerView.of(system)
-        funds = [treasury(system), *(system.bucket(m) for m in range(len(system.specs)))]
-        self._seen = check_all(
-            system.twin.world,
-            view.vault,
-            before=self._seen,
-            events=events,
-            acted_for=[*self.acting, *funds],
-            index=None if view.frozen else view.index,
-            queues=self.queues,
-        )
-        drift = self.follower.compare(read_book(self._seen))
-        self.drift = max(self.drift, drift.cash, drift.size)
-        self.compared += 1
 
 
 class Player:
@@ -571,16 +461,9 @@ class Player:
             )
 
 
-def show_exactly(value: int) -> str:
-    """A WAD number as a decimal without rounding."""
-    sign, digits = "-" if value < 0 else "", str(abs(value)).rjust(19, "0")
-    return f"{sign}{digits[:-18]}.{digits[-18:]}".rstrip("0").rstrip(".")
-
-
-def play(scenario: Scenario, chain: Chain, progress: Callable[[Step], None] = lambda step: None) -> Result:
-    """Play a whole scenario; ``progress`` hears of each step before it runs."""
+def play(scenario: Scenario, chain: Chain) -> Result:
+    """Play a whole scenario."""
     player = Player(scenario, chain)
     for step in scenario.steps:
-        progress(step)
         player.play(step)
     return player.finish()

@@ -11,6 +11,7 @@ import pytest
 from scripts import demo
 from scripts.chain import Chain
 from scripts.scenario import POLICIES, Result, ScenarioFailed, load, parse, play
+from scripts.scenario.runner import Player
 
 FILES = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
 DEMO = demo.DEFAULT
@@ -108,6 +109,16 @@ def test_play__says_which_step_went_otherwise(step: str, complaint: str, chain: 
 
     assert str(failure.value).startswith("steps[3].")
     assert complaint in str(failure.value)
+
+
+def test_play__stops_when_the_exact_ledger_disagrees(chain: Chain) -> None:
+    """A unit too many in the exact ledger is found by the next call."""
+    scenario = parse(SMALL.replace("EXPECTED", "10"))
+    player = Player(scenario, chain)
+    player.watch.follower.ledger.account(player.ids["bob"]).cash += 1
+
+    with pytest.raises(AssertionError, match="ideal: "):
+        player.play(scenario.steps[1])
 
 
 def test_play__reports_a_bystander_that_changed(chain: Chain) -> None:

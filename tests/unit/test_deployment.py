@@ -1,0 +1,505 @@
+"""A deployment can be cut short anywhere, verifies itself, and refuses bad input in one line that names the fix."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shlex
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from click.testing import CliRunner
+from eth_abi import encode
+from rich.console import Console
+
+from scripts import devnet, wallet
+from scripts.chain import Chain, artifact
+from scripts.chain.anvil import AnvilChain, find_anvil
+from scripts.chain.artifacts import ROOT
+from scripts.deployment import DeploymentError
+from scripts.deployment.config import DEMO, Config, format_wad, load_config, parse_config, parse_wad
+from scripts.deployment.core import Deployment, deploy, parts
+from scripts.deployment.sender import Receipt, RpcSender, connect, created_address, dev_key
+from scripts.deployment.verify import Check, report, verify
+
+EXAMPLE = DEMO.with_name("example.yaml")
+STRANGER = "0x" + "5a" * 20
+TRANSACTIONS = 38
+"""Of the demo: 20 deployments, 6 answers of feeds, 11 calls through the Governor and to the oracle, and the seal."""
+
+
+def demo() -> dict[str, Any]:
+    """The demo's parameters as plain data, to be spoilt."""
+    data: dict[str, Any] = json.loads(json.dumps(yaml.safe_load(DEMO.read_text())))
+    return data
+
+
+class DyingSender(RpcSender):
+    """Dies at its ``k``-th transaction (from 0): before sending it, or after sending and before telling."""
+
+    def __init__(self, url: str, k: int, after: bool) -> None:
+        super().__init__(url, dev_key(0))
+        self.k, self.after = k, after
+
+    def send(self, what: str, to: str | None, data: bytes) -> Receipt:
+        """As the base, until it dies."""
+        self.k -= 1
+        if self.k < 0 and not self.after:
+            raise KeyboardInterrupt
+        receipt = super().send(what, to, data)
+        if self.k < 0:
+            raise KeyboardInterrupt
+        return receipt
+
+
+@pytest.fixture
+def node(open_chain: Callable[[str], Chain]) -> AnvilChain:
+    """A fresh anvil."""
+    chain = open_chain("anvil")
+    assert isinstance(chain, AnvilChain)
+    return chain
+
+
+@pytest.fixture
+def config() -> Config:
+    """The demo's parameters."""
+    return load_config(DEMO)
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """A state file that is not there yet."""
+    return tmp_path / "deployments" / "here.json"
+
+
+def put(sender: RpcSender, config: Config, path: Path) -> Deployment:
+    """Deploy without words."""
+    return deploy(sender, config, path, lambda _: None)
+
+
+def wrong(checks: list[Check]) -> list[tuple[str, str]]:
+    """Subject and name of every check that fails."""
+    return [(check.subject, check.what) for check in checks if not check.good]
+
+
+def refused(data: dict[str, Any]) -> str:
+    """What the configuration is refused with."""
+    with pytest.raises(DeploymentError) as caught:
+        parse_config(data)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+# ---- deploying -----------------------------------------------------------------------------------
+
+
+def test_deploy__fresh_chain(node: AnvilChain, config: Config, path: Path) -> None:
+    sender = RpcSender(node.url, dev_key(0))
+    deployment = put(sender, config, path)
+    checks = verify(deployment, config)
+    assert wrong(checks) == []
+    assert {"Governor", "ClearingHouse", "Orders", "BackstopFund", "history", "ETH", "CVX"} <= {
+        c.subject for c in checks
+    }
+    data = json.loads(path.read_text())
+    assert data["complete"]
+    assert data["pending"] is None
+    assert data["parameters"] == config.as_dict()
+    assert (data["chain_id"], data["block"], data["rpc_url"]) == (sender.chain_id, 0, node.url)
+    assert set(data["contracts"]) == {part.label for part in parts(config, sender.address)}
+    names = {entry.get("name") for entry in data["contracts"]["ClearingHouse"]["abi"]}
+    assert {"deposit", "liquidate", "resolve", "rebase_claims", "withdraw", "add_market"} <= names
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    # A second run finds nothing to do.
+    sent = sender.nonce()
+    put(sender, config, path)
+    assert sender.nonce() == sent
+    assert json.loads(path.read_text()) == data
+
+
+@pytest.mark.parametrize(
+    ("k", "after"), [(0, True), (1, False), (8, True), (14, True), (20, True), (23, False), (37, True)]
+)
+def test_deploy__killed_and_resumed(node: AnvilChain, config: Config, path: Path, k: int, after: bool) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, k, after), config, path)
+    assert not json.loads(path.read_text())["complete"]
+    with pytest.raises(DeploymentError, match="not finished"):
+        wallet.open_deployment(path, dev_key(0))
+    sender = RpcSender(node.url, dev_key(0))
+    deployment = put(sender, config, path)
+    assert wrong(verify(deployment, config)) == []
+    # Nothing was deployed or sent twice: the addresses are those of a run that nobody disturbed.
+    for nonce, part in enumerate(parts(config, sender.address)):
+        assert deployment.addresses[part.label] == created_address(sender.address, nonce)
+    assert sender.nonce() == TRANSACTIONS
+
+
+def test_deploy__killed_before_it_began(node: AnvilChain, config: Config, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, 0, False), config, path)
+    assert json.loads(path.read_text())["contracts"] == {}
+    assert wrong(verify(put(RpcSender(node.url, dev_key(0)), config, path), config)) == []
+
+
+def test_deploy__another_chain(open_chain: Callable[[str], Chain], config: Config, path: Path) -> None:
+    first, second = open_chain("anvil"), open_chain("anvil")
+    assert isinstance(first, AnvilChain)
+    assert isinstance(second, AnvilChain)
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(first.url, 3, True), config, path)
+    before = path.read_text()
+    data = json.loads(before)
+    # The genesis of these test chains is the same, as their clock is: give the file another one.
+    path.write_text(json.dumps(data | {"genesis": "0x" + "11" * 32}))
+    with pytest.raises(
+        DeploymentError, match=r"here\.json: is of chain 1337 with genesis 0x11111111….*move the file away"
+    ):
+        put(RpcSender(second.url, dev_key(0)), config, path)
+    # Same genesis but a chain that knows nothing of it: the code is not there.
+    path.write_text(before)
+    with pytest.raises(DeploymentError, match="Governor: no code at 0x"):
+        put(RpcSender(second.url, dev_key(0)), config, path)
+    assert path.read_text() == before
+
+
+def test_deploy__other_parameters_or_account(node: AnvilChain, config: Config, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, 2, True), config, path)
+    changed = demo()
+    changed["markets"][1]["risk"]["initial"] = 30_000
+    with pytest.raises(DeploymentError, match=r"begun with another markets\[1\]\.risk\.initial"):
+        put(RpcSender(node.url, dev_key(0)), parse_config(changed), path)
+    with pytest.raises(DeploymentError, match="was begun by 0xf39F"):
+        put(RpcSender(node.url, dev_key(1)), config, path)
+
+
+def test_deploy__owner_is_another(node: AnvilChain, path: Path) -> None:
+    data = demo()
+    data["governor"]["owner"] = STRANGER
+    config = parse_config(data)
+    deployment = put(RpcSender(node.url, dev_key(0)), config, path)
+    assert wrong(verify(deployment, config)) == []
+    assert deployment.read("Governor", "pending_owner").lower() == STRANGER
+    node.rpc("anvil_setBalance", STRANGER, hex(10**18))
+    assert node._execute(
+        STRANGER, deployment.addresses["Governor"], deployment.encode("Governor", "accept_owner"), keep=True
+    ).success
+    assert wrong(verify(deployment, config)) == []
+    assert deployment.read("Governor", "owner").lower() == STRANGER
+
+
+def test_deploy__token_and_feeds_of_others(node: AnvilChain, config: Config, path: Path) -> None:
+    sender = RpcSender(node.url, dev_key(0))
+    theirs = put(sender, config, path).addresses
+    data = demo()
+    data["token"] = {"address": theirs["Token"], "decimals": 6}
+    feeds = [{"address": theirs[f"MockFeed0.{i}"], "decimals": 8, "max_age_s": 3_600} for i in range(3)]
+    del data["markets"][1], data["markets"][0]["oracle"]["mock"]
+    data["markets"][0]["oracle"]["feeds"] = feeds
+    other = path.with_name("other.json")
+    config = parse_config(data)
+    deployment = put(sender, config, other)
+    assert wrong(verify(deployment, config)) == []
+    assert not [label for label in deployment.addresses if label.startswith("MockFeed")]
+    assert deployment.read("ClearingHouse", "wiring")[0] == theirs["Token"]
+
+    def refusal() -> str:
+        with pytest.raises(DeploymentError) as caught:
+            put(sender, parse_config(data), path.with_name("never.json"))
+        return str(caught.value)
+
+    feeds[1]["address"] = STRANGER
+    assert refusal().startswith("markets[0].oracle.feeds[1].address: no contract at 0x")
+    feeds[1]["address"] = theirs["MockFeed0.1"]
+    data["token"]["decimals"] = 18
+    assert refusal() == "token.decimals: the contract says 6, not 18"
+    assert not path.with_name("never.json").exists()
+
+
+# ---- verification --------------------------------------------------------------------------------
+
+
+def test_verify__unsealed_and_wrong_filler(node: AnvilChain, config: Config, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, TRANSACTIONS - 1, False), config, path)
+    deployment = Deployment(RpcSender(node.url, dev_key(0)), path, json.loads(path.read_text()))
+    assert ("Governor", "sealed") in wrong(verify(deployment, config))
+    house = deployment.addresses["ClearingHouse"]
+    call = deployment.encode("ClearingHouse", "set_filler", STRANGER, True)
+    deployment.send("test", "Governor", "execute", house, call)
+    deployment.send("test", "Governor", "seal")
+    checks = verify(deployment, config)
+    assert wrong(checks) == [("ClearingHouse", "all fillers there are")]
+    with pytest.raises(DeploymentError, match=r"1 of \d+ checks failed: ClearingHouse: all fillers there are"):
+        report(checks, Console(quiet=True))
+
+
+def test_verify__wrong_filler_dismissed(node: AnvilChain, config: Config, path: Path) -> None:
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, TRANSACTIONS - 1, False), config, path)
+    deployment = Deployment(RpcSender(node.url, dev_key(0)), path, json.loads(path.read_text()))
+    for filler, allowed in ((STRANGER, True), (STRANGER, False), (deployment.addresses["Orders"], False)):
+        call = deployment.encode("ClearingHouse", "set_filler", filler, allowed)
+        deployment.send("test", "Governor", "execute", deployment.addresses["ClearingHouse"], call)
+    deployment.send("test", "Governor", "seal")
+    assert wrong(verify(deployment, config)) == [
+        ("ClearingHouse", "Orders may fill"),
+        ("ClearingHouse", "all fillers there are"),
+    ]
+
+
+def test_verify__wrong_oracle(node: AnvilChain, config: Config, path: Path) -> None:
+    sender = RpcSender(node.url, dev_key(0))
+    deployment = put(sender, config, path)
+    code = artifact("PriceOracle")
+    governor = deployment.addresses["Governor"]
+    other = sender.send("test", None, code.bytecode + encode(["address"], [governor])).created
+    deployment.data["contracts"]["PriceOracle"]["address"] = other
+    deployment = Deployment(sender, path, deployment.data)
+    found = wrong(verify(deployment, config))
+    assert ("ClearingHouse", "oracle") in found
+    assert ("ClearingHouse", "code and immutables") in found
+    assert ("BackstopFund", "ORACLE") in found
+    assert ("PriceOracle", "ETH: feed 0") in found
+    assert ("PriceOracle", "code and immutables") not in found
+
+
+def test_verify__wrong_immutable_and_word(node: AnvilChain, config: Config, path: Path) -> None:
+    deployment = put(RpcSender(node.url, dev_key(0)), config, path)
+    at = deployment.addresses
+    admin = bytearray(deployment.sender.code(at["MarketAdmin"]))
+    admin[-1] ^= 1
+    node.rpc("anvil_setCode", at["MarketAdmin"], "0x" + admin.hex())
+    separator = bytearray(deployment.sender.code(at["Orders"]))
+    separator[-1] ^= 1
+    node.rpc("anvil_setCode", at["Orders"], "0x" + separator.hex())
+    feeds = artifact("PriceOracle").layout["params"]["slot"]
+    assert isinstance(feeds, int)
+    data = demo()
+    data["markets"][1]["limits"]["oi_cap"] = 7
+    found = wrong(verify(deployment, parse_config(data)))
+    assert ("MarketAdmin", "code and immutables") in found
+    assert ("Orders", "code and immutables") in found
+    assert ("CVX", "limits word") in found
+    assert ("ClearingHouse", "code and immutables") not in found
+
+
+# ---- bad input -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("place", "value", "said"),
+    [
+        ("governor.delay_s", 0, "governor.delay_s: 0 is not within 1 to"),
+        ("governor.guardian", 5, "governor.guardian: an address is wanted; put it in quotes"),
+        ("governor.guardian", "0x12", "governor.guardian: an address is wanted, not '0x12'"),
+        ("token.mock.decimals", 19, "token.mock.decimals: 19 is not within 0 to 18"),
+        ("markets", [], "markets: a list of 1 to 16 is wanted"),
+        ("markets.0", 3, "markets[0]: a mapping is wanted, not a int"),
+        ("markets.1.name", "ETH", "markets[1].name: ETH is there twice"),
+        ("markets.0.name", "", "markets[0].name: a text of 1 to 32 plain characters is wanted"),
+        ("markets.0.anchor", "1e400", "markets[0].anchor: 1e400 is not within"),
+        ("markets.0.anchor", "nan", "markets[0].anchor: a number is wanted"),
+        ("markets.0.anchor", True, "markets[0].anchor: a number is wanted, not True"),
+        ("markets.0.policy", "fair", "markets[0].policy: 'fair' is not one of pro_rata, band_queue"),
+        ("markets.0.risk.initial", "2 %", "markets[0].risk.initial: a whole number is wanted, not '2 %'"),
+        ("markets.0.risk.initial", 9_000, "markets[0].risk.initial: 9000 breaks initial > maintenance"),
+        ("markets.0.risk.penalty", 10_000, "markets[0].risk.penalty: 10000 breaks penalty < maintenance"),
+        ("markets.0.risk.taker_fee", 12_000, "markets[0].risk.taker_fee: 12000 breaks fee < maintenance · target"),
+        ("markets.1.risk.deph", 1, "markets[1].risk.deph: no such field"),
+        ("markets.1.limits.min_size", 0, "markets[1].limits.min_size: 0 is not within"),
+        ("markets.1.limits.rank", "speed", "markets[1].limits.rank: 'speed' is not one of single, profit, leverage"),
+        ("markets.1.oracle.width_bps", -1, "markets[1].oracle.width_bps: -1 is not within 0 to 1000"),
+        ("markets.1.oracle.mock.price", "0.123456789", "markets[1].oracle.mock.price: has more than 8 decimals"),
+        ("markets.1.oracle.mock.max_age_s", 10**6, "markets[1].oracle.mock.max_age_s: 1000000 is not within"),
+    ],
+)  # fmt: skip
+def test_parse_config__bad_field(place: str, value: object, said: str) -> None:
+    data: Any = demo()
+    *way, last = (int(key) if key.isdecimal() else key for key in place.split("."))
+    at = data
+    for key in way:
+        at = at[key]
+    at[last] = value
+    assert refused(data).startswith(said)
+
+
+def test_parse_config__missing_fields_and_twice_the_same_feed() -> None:
+    data = demo()
+    del data["markets"][0]["risk"]["target"]
+    assert refused(data) == "markets[0].risk.target: missing"
+    example: Any = yaml.safe_load(EXAMPLE.read_text())
+    assert "governor.owner: the zero address is a placeholder" in refused(example)
+    example["governor"] = {"delay_s": 1}
+    example["token"]["address"] = STRANGER
+    for feed in example["markets"][0]["oracle"]["feeds"]:
+        feed["address"] = STRANGER
+    assert "markets[0].oracle.feeds[1].address" in refused(example)
+
+
+def test_load_config__file(tmp_path: Path) -> None:
+    with pytest.raises(DeploymentError, match=r"none\.yaml: cannot be read"):
+        load_config(tmp_path / "none.yaml")
+    bad = tmp_path / "bad.yaml"
+    bad.write_text("markets: [1, 2")
+    with pytest.raises(DeploymentError, match=r"bad\.yaml: .*line 1") as caught:
+        load_config(bad)
+    assert "\n" not in str(caught.value)
+    same = tmp_path / "same.json"
+    same.write_text(json.dumps(demo()))
+    assert load_config(same) == load_config(DEMO)
+
+
+@pytest.mark.parametrize(
+    ("text", "wad"),
+    [
+        ("2.3", 23 * 10**17),
+        ("1e-18", 1),
+        ("123456789012345678901.000000000000000001", 123456789012345678901 * 10**18 + 1),
+    ],
+)
+def test_parse_wad__exact(text: str, wad: int) -> None:
+    assert parse_wad(text) == wad
+    assert parse_wad(format_wad(wad).replace(",", "")) == wad
+
+
+def test_connect__dead_endpoint(path: Path) -> None:
+    url = f"http://127.0.0.1:{free_port()}"
+    with pytest.raises(
+        DeploymentError, match=f"no Ethereum node answers at {url} .*: check the RPC URL, or start the node"
+    ):
+        connect(url)
+    assert not path.exists()
+
+
+def test_devnet__port_in_use(path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        result = CliRunner().invoke(devnet.main, ["--port", str(port), "--out", str(path)])
+    assert result.exit_code == 1
+    assert result.output.startswith(f"Error: port {port} is in use: stop what listens there, or take another")
+    assert result.output.count("\n") == 1
+    assert not path.exists()
+
+
+def test_devnet__bad_config_or_foreign_file(tmp_path: Path, path: Path) -> None:
+    data = demo()
+    data["markets"][0]["risk"]["initial"] = 1
+    spoilt = tmp_path / "spoilt.yaml"
+    spoilt.write_text(yaml.safe_dump(data))
+    result = CliRunner().invoke(devnet.main, ["--config", str(spoilt), "--out", str(path)])
+    assert (result.exit_code, path.exists()) == (1, False)
+    assert result.output == f"Error: {spoilt}: markets[0].risk.initial: 1 breaks initial > maintenance\n"
+    path.parent.mkdir()
+    path.write_text(json.dumps({"format": 1, "complete": True}))
+    result = CliRunner().invoke(devnet.main, ["--port", str(free_port()), "--out", str(path)])
+    assert result.exit_code == 1
+    assert "is of a deployment that no devnet made: move it away" in result.output
+    assert json.loads(path.read_text()) == {"format": 1, "complete": True}
+
+
+def test_plan_book__other_parameters(config: Config) -> None:
+    data = demo()
+    data["markets"].reverse()
+    data["markets"][0]["limits"] |= {"min_size": 25, "lot_exp": 18}
+    data["markets"][0]["risk"] |= {"initial": 100_000, "maintenance": 50_000}
+    book = devnet.plan_book(parse_config(data))
+    assert (book.trade, book.size) == (25 * 10**18, 250 * 10**18)
+    assert book.fallen < book.price
+    assert devnet.plan_book(config).deposit == 5_700 * 10**18
+
+
+# ---- the devnet itself ---------------------------------------------------------------------------
+
+
+def free_port() -> int:
+    """A port that nothing listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@contextlib.contextmanager
+def running_devnet(path: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """``python -m scripts.devnet`` as its own process, up to the last line that it prints."""
+    if find_anvil() is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail("no anvil")
+        pytest.skip("no anvil")
+    command = [sys.executable, "-m", "scripts.devnet", "--port", str(port), "--out", str(path)]
+    process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    try:
+        assert process.stdout is not None
+        lines = []
+        for line in process.stdout:
+            lines.append(line.rstrip("\n"))
+            if "Ctrl-C stops the node" in line:
+                break
+        yield process, lines
+    finally:
+        process.kill()
+        process.wait()
+
+
+def test_devnet__printed_commands_work(path: Path) -> None:
+    port = free_port()
+    url = f"http://127.0.0.1:{port}"
+    with running_devnet(path, port) as (process, lines):
+        commands = [line.strip() for line in lines if line.startswith("  ") and " -m scripts.wallet " in line]
+        assert [next(w for w in ("deposit", "trade", "liquidate") if f" {w} " in line) for line in commands] == [
+            "deposit",
+            "trade",
+            "liquidate",
+        ], "\n".join(lines)
+        said = []
+        for command in commands:
+            done = subprocess.run(shlex.split(command), cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+            said.append(done.stdout)
+        assert said[0].startswith("trader deposited 5,700\n")
+        assert said[1].startswith("trader bought 1 of market ETH at 3,926\n")
+        assert said[2].startswith("trader took over ")
+        # A second devnet neither takes the port nor the file of the first.
+        other = CliRunner().invoke(devnet.main, ["--port", str(free_port()), "--out", str(path)])
+        assert (other.exit_code, "its devnet is still up at " + url in other.output) == (1, True)
+        ask = ["--deployment", str(path)]
+        shown = CliRunner().invoke(wallet.main, [*ask, "show", "trader"])
+        assert "long" in shown.output, shown.output
+        healthy = CliRunner().invoke(wallet.main, [*ask, "liquidate", "maker", "--market", "ETH"])
+        assert (healthy.exit_code, healthy.output) == (1, "Error: liquidate: refused: liquidation: healthy\n")
+        moved = CliRunner().invoke(wallet.main, [*ask, "price", "CVX", "2.25"])
+        assert (moved.exit_code, moved.output) == (0, "market CVX is at 2.25, LIVE\n")
+        process.send_signal(signal.SIGINT)
+        assert process.wait(timeout=20) == 0
+        # The node is gone with it, and the wallet says so.
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), timeout=1):
+                continue
+            break
+        dead = CliRunner().invoke(wallet.main, [*ask, "show", "trader"])
+        assert (dead.exit_code, dead.output.count("\n")) == (1, 1)
+        assert f"no Ethereum node answers at {url}" in dead.output
+
+
+def test_ape_run_deploy__running_node(node: AnvilChain, path: Path) -> None:
+    ape = Path(sys.executable).with_name("ape")
+    command = [str(ape), "run", "deploy", "--network", node.url, "--out", str(path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stdout + done.stderr
+    data = json.loads(path.read_text())
+    assert data["complete"]
+    assert "WRONG" not in done.stdout
+    assert f"{len(data['contracts'])} contracts on chain 1337" in done.stdout
