@@ -14,7 +14,7 @@ PYTEST_ARGS ?=
 # ape looks for vyper and anvil on the path; the other commands need no help.
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/node_modules/@foundry-rs/anvil-linux-amd64/bin:$(PATH)
 
-# Options of the commands below, handed on only when set: make demo POLICY=band_queue
+# Options of the commands below, handed on only when set: make demo POLICY=band_profit
 OPTIONS = $(if $(POLICY),--policy $(POLICY)) $(if $(NETWORK),--network $(NETWORK)) \
           $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JSON),--json $(JSON)) $(if $(PORT),--port $(PORT))
 

@@ -5,7 +5,8 @@
 @license MIT
 @notice Deleverages whole bands in rank order, the eligible ones first: no keeper chooses anybody.
         Eligible, by whole bands (rule 33): ranked PROFIT, nobody in it is closed below his entry; ranked
-        LEVERAGE, nobody's own bankruptcy price lies inside the close price; SINGLE knows no such bound.
+        LEVERAGE, nobody's own bankruptcy price lies inside the close price; SINGLE knows no such bound, and
+        the two edge bands, which hold whatever lies beyond them, are judged by the gap cap alone.
 @dev Mirror: `python_ref/policies.py`.
 """
 
@@ -28,10 +29,14 @@ def plan(side: IPolicy.Side) -> (DynArray[uint256, 8], DynArray[uint256, 8], uin
     eligible: uint256 = side.bitmap
     if side.rank != c.RANK_SINGLE:
         below: uint256 = (1 << side.limit_band) - 1
+        edge: uint256 = 1 << side.limit_band
         if side.is_long:
             eligible = eligible & below
         else:
-            eligible = eligible & ~(below | (1 << side.limit_band))
+            eligible = eligible & ~(below | edge)
+        if side.limit_band == 0 or side.limit_band == c.N_BANDS - 1:
+            # the price lies outside what labels tell apart: only the gap cap can judge the edge band
+            eligible = eligible | (side.bitmap & edge)
     left: uint256 = eligible
     if left == 0:
         left = side.bitmap

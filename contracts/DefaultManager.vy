@@ -335,9 +335,12 @@ def _weigh(start: DynArray[Close, 8]) -> DynArray[Close, 8]:
     for unweighed: Close in start:
         close: Close = unweighed
         if close.live:
+            venue: margin.Venue = empty(margin.Venue)
+            m: words.Market = empty(words.Market)
+            venue, m = margin._open_venue(close.market)
             # weights in parts of 1e18 keep the product inside the word
             close.weight = fixed_math._mul_div_down(
-                close.margin // c.WAD, self._plan(close).eligible, convert(abs(close.size), uint256)
+                close.margin // c.WAD, self._plan(venue, m, close).eligible, convert(abs(close.size), uint256)
             )
             total += close.weight
         closes.append(close)
@@ -355,13 +358,10 @@ def _weigh(start: DynArray[Close, 8]) -> DynArray[Close, 8]:
 
 
 @internal
-def _plan(close: Close) -> Plan:
+def _plan(venue: margin.Venue, m: words.Market, close: Close) -> Plan:
     """
     @notice Ask the policy which bands a leg closes against, eligible ones at the price its residual demands.
     """
-    venue: margin.Venue = empty(margin.Venue)
-    m: words.Market = empty(words.Market)
-    venue, m = margin._open_venue(close.market)
     size: uint256 = convert(abs(close.size), uint256)
     side: IPolicy.Side = self._side(venue, m, close, min(close.residual, self._gap_cap(venue, size)))
     policy: address = convert(ledger.markets[(close.market << 3) | 7], address)
@@ -442,10 +442,10 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
     @dev Eligible bands come first in a plan, so "eligible so far" is min(filled, plan.eligible).
     """
     receipt: Receipt = totals
-    p: Plan = self._plan(close)
     venue: margin.Venue = empty(margin.Venue)
     m: words.Market = empty(words.Market)
     venue, m = margin._open_venue(close.market)
+    p: Plan = self._plan(venue, m, close)
     x: uint256 = venue.prices.index
     is_long: bool = close.size < 0
     total: uint256 = convert(abs(close.size), uint256)

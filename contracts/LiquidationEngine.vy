@@ -42,17 +42,27 @@ def plan(
     @param claim_index The claim index, 1e36-scaled.
     @param min_size A smaller rest is taken as well, gons.
     """
-    risk: words.Risk = words._unpack_risk(risk_word)
+    # Nothing below overflows for what the ClearingHouse asks: size < 2**104, prices < 2**87, and both the margin
+    # and the equity below it are quotients of products by 1e18, hence < 2**201.
+    maintenance: uint256 = words._maintenance(risk_word)
+    target: uint256 = words._target(risk_word)
+    depth: uint256 = words._depth(risk_word)
     gap: uint256 = price - kind_price if price > kind_price else kind_price - price
     low: uint256 = 0
     high: uint256 = STEPS
     for _: uint256 in range(16):
-        middle: uint256 = (low + high) // 2
-        part: uint256 = fixed_math._mul_div_up(size, middle, STEPS)
-        notional: uint256 = (size - part) * kind_price
-        needed: uint256 = m_other + margin._requirement(risk.maintenance, risk.depth, notional, claim_index)
-        lost: uint256 = part * gap
-        if e_kind >= lost and (e_kind - lost) * c.PPM >= needed * risk.target:
+        middle: uint256 = unsafe_add(low, high) >> 1
+        # the same as rounding up size * middle / STEPS
+        part: uint256 = unsafe_add(unsafe_mul(size, middle), STEPS - 1) >> 16
+        notional: uint256 = unsafe_mul(unsafe_sub(size, part), kind_price)
+        needed: uint256 = m_other
+        if depth == 0:
+            # the same as _requirement: both 1e18 scales hold the factor 1e12 that takes ppm to WAD
+            needed = unsafe_add(needed, unsafe_div(unsafe_add(unsafe_mul(notional, maintenance), c.PPM - 1), c.PPM))
+        else:
+            needed = unsafe_add(needed, margin._requirement(maintenance, depth, notional, claim_index))
+        lost: uint256 = unsafe_mul(part, gap)
+        if e_kind >= lost and unsafe_mul(unsafe_sub(e_kind, lost), c.PPM) >= unsafe_mul(needed, target):
             high = middle
         else:
             low = middle

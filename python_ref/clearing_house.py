@@ -60,7 +60,8 @@ class ClearingHouse(LiquidationDesk):
         m, prices, risk = venue.words, venue.prices, venue.risk
         require(uint(price * c.PPM) >= prices.low * (c.PPM - risk.fill_band), "fill: price below band")
         require(price * c.PPM <= prices.high * (c.PPM + risk.fill_band), "fill: price above band")
-        require(size % 10**venue.limits.lot_exp == 0, "fill: lot")
+        # what a clamped fill left of a reduce-only order need not be whole lots
+        require(bool(flags & 3) or size % 10**venue.limits.lot_exp == 0, "fill: lot")
         claim_index = self.load_globals_words().claim_index
         buyer_word = self._ready(buyer)
         seller_word = self._ready(seller)

@@ -237,7 +237,9 @@ class DefaultManager(RebaseManager):
         side = self._side(venue, close, min(close.residual, self._gap_cap(venue, abs(close.size))))
         policy = self.registry.policies[f"0x{self._get('markets', close.market << 3 | 7):040x}"]
         p = Plan()
-        while side.size > 0 and side.bitmap and len(p.bands) < c.MAX_PLAN:
+        for _ in range(c.MAX_PLAN):
+            if side.size == 0 or side.bitmap == 0 or len(p.bands) >= c.MAX_PLAN:
+                break
             bands, caps, eligible = policy.plan(self.address, side)
             require(len(bands) > 0, "resolve: empty plan")
             for i, band in enumerate(bands):

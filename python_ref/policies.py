@@ -74,12 +74,17 @@ class BandQueue:
         """Bands in the order of deleveraging; a band is named with no bound of its own.
 
         Eligible (rule 33, by whole bands): ranked PROFIT, nobody in it is closed below his entry; ranked
-        LEVERAGE, nobody's own bankruptcy price lies inside the close price; SINGLE knows no such bound.
+        LEVERAGE, nobody's own bankruptcy price lies inside the close price; SINGLE knows no such bound, and the
+        two edge bands, which hold whatever lies beyond them, are judged by the gap cap alone.
         """
         eligible = side.bitmap
         if side.rank != c.RANK_SINGLE:
             below = (1 << side.limit_band) - 1
-            eligible &= below if side.is_long else ~(below | 1 << side.limit_band)
+            edge = 1 << side.limit_band
+            eligible &= below if side.is_long else ~(below | edge)
+            if side.limit_band in (0, c.N_BANDS - 1):
+                # the price lies outside what labels tell apart: only the gap cap can judge the edge band
+                eligible |= side.bitmap & edge
         left = eligible or side.bitmap
         high_first = deleveraged_high_first(side.rank, side.is_long)
         bands: list[int] = []

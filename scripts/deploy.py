@@ -17,7 +17,7 @@ from web3.exceptions import Web3Exception
 from scripts.chain.anvil import find_anvil
 from scripts.deployment import DeploymentError, one_line
 from scripts.deployment.config import DEMO, load_config
-from scripts.deployment.core import FOLDER, deploy, is_of, read_state
+from scripts.deployment.core import FOLDER, deploy, read_state
 from scripts.deployment.sender import Receipt, Sender, reason_of, receipt_of
 from scripts.deployment.verify import report, verify
 
@@ -55,10 +55,15 @@ class ApeSender(Sender):
     "--config", type=click.Path(path_type=Path), help="Parameters, YAML or JSON; the demo's on a local network."
 )
 @click.option("--out", type=click.Path(path_type=Path), help="State file; deployments/NETWORK.json if not given.")
-def cli(provider: ProviderAPI, account: AccountAPI | None, config: Path | None, out: Path | None) -> None:
+@click.option("--autosign", is_flag=True, help="Ask for the account's passphrase once, not for every transaction.")
+def cli(
+    provider: ProviderAPI, account: AccountAPI | None, config: Path | None, out: Path | None, autosign: bool
+) -> None:
     """Deploy, verify, and write the state file; run it again to take up what was cut short."""
     console = Console(soft_wrap=not sys.stdout.isatty())
     with one_line():
+        if autosign and hasattr(account, "set_autosign"):
+            account.set_autosign(True)
         run(provider, account, config, out, console)
 
 
@@ -75,12 +80,12 @@ def run(provider: Any, account: Any, config: Path | None, out: Path | None, cons
         from ape import accounts
 
         account = accounts.test_accounts[0]
-    name = f"chain-{provider.chain_id}" if network.name in ("local", "adhoc") else network.name.removesuffix("-fork")
+    name = f"chain-{provider.chain_id}" if network.name in ("local", "adhoc") else network.name
     path = out or FOLDER / f"{name}.json"
     sender = ApeSender(provider, account)
     # A node that ape started dies with this command: the file of the last such run is of no use to anybody.
     transient = provider.name == "test" or getattr(provider, "process", None) is not None
-    if transient and path.exists() and (data := read_state(path)).get("transient") and not is_of(data, sender):
+    if transient and path.exists() and read_state(path).get("transient"):
         path.unlink()
     deployment = deploy(sender, chosen, path, console.print, network=network.name, transient=transient)
     report(verify(deployment, chosen), console)

@@ -58,7 +58,8 @@ def run(port: int, config: Config, out: Path, console: Console) -> None:
     _check_port(port)
     _check_stale(out)
     for part in parts(config, ""):
-        artifact(part.artifact)
+        with console.status(f"compiling {part.artifact}"):
+            artifact(part.artifact)
     with _node(port) as process:
         url = f"http://127.0.0.1:{port}"
         sender = RpcSender(url, dev_key(ROLES["deployer"]))

@@ -23,7 +23,8 @@ def _mul_div_up(x: uint256, y: uint256, d: uint256) -> uint256:
     """
     @notice x * y / d, rounded up.
     """
-    return (x * y + d - 1) // d
+    # d = 0 ends in the division's revert, or before it in the addition's
+    return (x * y + unsafe_sub(d, 1)) // d
 
 
 @internal
@@ -33,9 +34,10 @@ def _floor_div(n: int256, d: int256) -> int256:
     @notice Signed n by positive d, toward minus infinity.
     """
     assert d > 0
-    q: int256 = n // d
-    if n < 0 and q * d != n:
-        q -= 1
+    # d > 0: no case that overflows, and |q * d| <= |n|
+    q: int256 = unsafe_div(n, d)
+    if n < 0 and unsafe_mul(q, d) != n:
+        q = unsafe_sub(q, 1)
     return q
 
 
@@ -46,9 +48,10 @@ def _ceil_div(n: int256, d: int256) -> int256:
     @notice Signed n by positive d, toward plus infinity.
     """
     assert d > 0
-    q: int256 = n // d
-    if n > 0 and q * d != n:
-        q += 1
+    # d > 0: no case that overflows, and |q * d| <= |n|
+    q: int256 = unsafe_div(n, d)
+    if n > 0 and unsafe_mul(q, d) != n:
+        q = unsafe_add(q, 1)
     return q
 
 
@@ -68,42 +71,41 @@ def _log2_band(price: uint256, anchor: uint256, octave_bits: uint256) -> uint256
     y: uint256 = r
     if y >= 1 << 128:
         y = y >> 128
-        msb += 128
+        msb = unsafe_add(msb, 128)
     if y >= 1 << 64:
         y = y >> 64
-        msb += 64
+        msb = unsafe_add(msb, 64)
     if y >= 1 << 32:
         y = y >> 32
-        msb += 32
+        msb = unsafe_add(msb, 32)
     if y >= 1 << 16:
         y = y >> 16
-        msb += 16
+        msb = unsafe_add(msb, 16)
     if y >= 1 << 8:
         y = y >> 8
-        msb += 8
+        msb = unsafe_add(msb, 8)
     if y >= 1 << 4:
         y = y >> 4
-        msb += 4
+        msb = unsafe_add(msb, 4)
     if y >= 1 << 2:
         y = y >> 2
-        msb += 2
+        msb = unsafe_add(msb, 2)
     if y >= 2:
-        msb += 1
+        msb = unsafe_add(msb, 1)
     if msb >= 64:
-        r = r >> (msb - 64)
+        r = r >> unsafe_sub(msb, 64)
     else:
-        r = r << (64 - msb)
-    fraction: uint256 = 0
+        r = r << unsafe_sub(64, msb)
+    # biased by 128 octaves to stay unsigned: exponent = msb - 127 >= -127
+    biased: uint256 = unsafe_add(msb, 1)
     for _: uint256 in range(octave_bits, bound=6):
         # r < 2**65, so r * r < 2**130
         r = unsafe_mul(r, r) >> 64
-        fraction = fraction << 1
-        if r >= 1 << 65:
-            r = r >> 1
-            fraction = fraction | 1
-    # biased by 128 octaves to stay unsigned: exponent = msb - 127 >= -127
-    biased: uint256 = ((msb + 1) << octave_bits) + fraction + 128
+        bit: uint256 = r >> 65
+        r = r >> bit
+        biased = (biased << 1) | bit
+    biased = unsafe_add(biased, 128)
     base: uint256 = 128 << octave_bits
     if biased <= base:
         return 0
-    return min(biased - base, 255)
+    return min(unsafe_sub(biased, base), 255)

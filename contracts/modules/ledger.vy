@@ -91,7 +91,9 @@ def _store_account(account: bytes32, word: words.Account):
 @internal
 @view
 def _load_position(account: bytes32, market: uint256) -> words.Position:
-    return words._unpack_position(self.accounts[account][1 + 2 * market], self.accounts[account][2 + 2 * market])
+    # market < 16
+    first: uint256 = unsafe_add(unsafe_mul(market, 2), 1)
+    return words._unpack_position(self.accounts[account][first], self.accounts[account][unsafe_add(first, 1)])
 
 
 @internal
@@ -99,8 +101,10 @@ def _store_position(account: bytes32, market: uint256, position: words.Position)
     first: uint256 = 0
     second: uint256 = 0
     first, second = words._pack_position(position)
-    self.accounts[account][1 + 2 * market] = first
-    self.accounts[account][2 + 2 * market] = second
+    # market < 16
+    at: uint256 = unsafe_add(unsafe_mul(market, 2), 1)
+    self.accounts[account][at] = first
+    self.accounts[account][unsafe_add(at, 1)] = second
 
 
 @internal

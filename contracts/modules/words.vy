@@ -7,7 +7,8 @@
         Widths and their reasons are in SPEC section 3.
 @dev Stateless. Mirror: `python_ref/words.py`. A field that does not fit reverts without a reason.
      A signed field is read as ((bits + half) mod 2**256, masked) - half: the unsafe_add is that "mod", of
-     which the mask keeps the low bits, so no overflow can matter.
+     which the mask keeps the low bits, so no overflow can matter. Packing goes the other way: field + half is
+     below 2**bits, and not negative, for exactly the fields that fit; a wrapped sum is neither.
 """
 
 # word 0 of an account; cash in gons when exposed, else in units
@@ -95,25 +96,13 @@ struct Globals:
 
 @internal
 @pure
-def _s(field: int256, bits: uint256) -> uint256:
-    """
-    @notice The field as a two's complement one of `bits` (<= 160).
-    """
-    half: int256 = 1 << (bits - 1)
-    assert field >= -half
-    assert field < half
-    return convert(field + 2 * half, uint256) & ((1 << bits) - 1)
-
-
-@internal
-@pure
 def _pack_account(a: Account) -> uint256:
     """
     @notice Word 0 of an account.
     """
-    assert a.cash >= -(2**159) and a.cash < 2**159
-    assert (a.legs >> 16) | (a.touched >> 32) == 0
-    word: uint256 = (convert(a.cash + 2**160, uint256) & (2**160 - 1)) | (a.legs << 160) | (a.touched << 176)
+    cash: uint256 = convert(unsafe_add(a.cash, 2**159), uint256)
+    assert (cash >> 160) | (a.legs >> 16) | (a.touched >> 32) == 0
+    word: uint256 = (unsafe_sub(cash, 2**159) & (2**160 - 1)) | (a.legs << 160) | (a.touched << 176)
     if a.has_late:
         word |= 1 << 208
     if a.in_receipt:
@@ -145,10 +134,11 @@ def _pack_position(p: Position) -> (uint256, uint256):
     """
     @notice The two words of a position.
     """
-    assert (p.a0 >> 120) | (p.q0 >> 104) | (p.epoch >> 16) | (p.scale >> 8) | (p.entry >> 87) | (p.band >> 8) == 0
-    assert p.c0 >= -(2**159) and p.c0 < 2**159
+    c0: uint256 = convert(unsafe_add(p.c0, 2**159), uint256)
+    assert (p.a0 >> 120) | (p.q0 >> 104) | (p.epoch >> 16) | (p.scale >> 8) == 0
+    assert (c0 >> 160) | (p.entry >> 87) | (p.band >> 8) == 0
     first: uint256 = p.a0 | (p.q0 << 120) | (p.epoch << 224) | (p.scale << 240)
-    second: uint256 = (convert(p.c0 + 2**160, uint256) & (2**160 - 1)) | (p.entry << 160) | (p.band << 247)
+    second: uint256 = (unsafe_sub(c0, 2**159) & (2**160 - 1)) | (p.entry << 160) | (p.band << 247)
     if p.is_long:
         second |= 1 << 255
     return first, second
@@ -202,9 +192,10 @@ def _pack_cell(c: Cell) -> uint256:
     """
     @notice Word of a live cell.
     """
-    assert c.f_mark >= -(2**87) and c.f_mark < 2**87
-    assert c.c >= -(2**159) and c.c < 2**159
-    return (convert(c.c + 2**160, uint256) & (2**160 - 1)) | (convert(c.f_mark + 2**95, uint256) << 160)
+    index: uint256 = convert(unsafe_add(c.c, 2**159), uint256)
+    mark: uint256 = convert(unsafe_add(c.f_mark, 2**87), uint256)
+    assert (index >> 160) | (mark >> 88) == 0
+    return (unsafe_sub(index, 2**159) & (2**160 - 1)) | (unsafe_add(mark, 2**95 - 2**87) << 160)
 
 
 @internal
@@ -224,16 +215,20 @@ def _pack_market(m: Market) -> (uint256, uint256):
     """
     @notice Words 0 and 1 of a market.
     """
+    funding: uint256 = convert(unsafe_add(m.funding, 2**87), uint256)
+    rate: uint256 = convert(unsafe_add(m.rate, 2**23), uint256)
+    sample: uint256 = convert(unsafe_add(m.sample, 2**23), uint256)
+    pot: uint256 = convert(unsafe_add(m.pot, 2**103), uint256)
     residue: uint256 = convert(m.residue, uint256)
-    assert (m.accrued >> 32) | (m.fees >> 88) | (m.oi >> 104) | (residue >> 48) == 0
-    first: uint256 = (
-        self._s(m.funding, 88)
-        | (self._s(m.rate, 24) << 88)
-        | (self._s(m.sample, 24) << 112)
+    assert (funding >> 88) | (rate >> 24) | (sample >> 24) | (m.accrued >> 32) | (m.fees >> 88) == 0
+    assert (pot >> 104) | (m.oi >> 104) | (residue >> 48) == 0
+    return (
+        (unsafe_sub(funding, 2**87) & (2**88 - 1))
+        | ((unsafe_sub(rate, 2**23) & (2**24 - 1)) << 88)
+        | ((unsafe_sub(sample, 2**23) & (2**24 - 1)) << 112)
         | (m.accrued << 136)
         | (m.fees << 168)
-    )
-    return first, self._s(m.pot, 104) | (m.oi << 104) | (residue << 208)
+    ), (unsafe_sub(pot, 2**103) & (2**104 - 1)) | (m.oi << 104) | (residue << 208)
 
 
 @internal
@@ -392,10 +387,16 @@ def _pack_globals(g: Globals) -> (uint256, uint256):
     """
     @notice The two words of the domain.
     """
+    exposed: uint256 = convert(unsafe_add(g.exposed, 2**119), uint256)
     assert (g.claim_index >> 128) | (g.bad_debt >> 112) | (g.claim_epoch >> 16) == 0
-    assert (g.exempt >> 104) | (g.open_receipts >> 8) | (g.receipts >> 24) == 0
+    assert (exposed >> 120) | (g.exempt >> 104) | (g.open_receipts >> 8) | (g.receipts >> 24) == 0
     first: uint256 = g.claim_index | (g.bad_debt << 128) | (g.claim_epoch << 240)
-    return first, self._s(g.exposed, 120) | (g.exempt << 120) | (g.open_receipts << 224) | (g.receipts << 232)
+    return first, (
+        (unsafe_sub(exposed, 2**119) & (2**120 - 1))
+        | (g.exempt << 120)
+        | (g.open_receipts << 224)
+        | (g.receipts << 232)
+    )
 
 
 @internal

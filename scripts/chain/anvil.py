@@ -44,6 +44,8 @@ class AnvilChain(Chain):
     def __init__(self, port: int = 0) -> None:
         super().__init__()
         binary = find_anvil()
+        if binary is not None and not binary.is_file():
+            raise ChainUnavailable(f"no anvil at {binary}: correct $ANVIL, or unset it")
         if binary is None:
             raise ChainUnavailable("no anvil: install npm and run `make test`, or set ANVIL to the binary")
         self._process, self.port = _start(binary, port)

@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, fields
 from decimal import Decimal, InvalidOperation
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -279,13 +280,14 @@ def parse_wad(text: str, least: int = 0, most: int | None = None) -> int:
     """A plain decimal number as WAD, exactly; ValueError says what is wrong. Bounds in WAD."""
     try:
         number = Decimal(text)
-        scaled = number.scaleb(18)
-        wad = int(scaled)
-    except (InvalidOperation, ValueError, OverflowError):
+    except InvalidOperation:
         raise ValueError(f"a number is wanted, not {_show(text)}") from None
-    # Decimal rounds to 28 digits where it computes; reading and comparing do not round.
-    if scaled != wad or Decimal(wad).scaleb(-18) != number:
+    if not number.is_finite() or abs(number.adjusted()) > 1_000:
+        raise ValueError(f"a number is wanted, not {_show(text)}")
+    scaled = Fraction(number) * c.WAD  # Decimal itself would round to 28 digits
+    if scaled.denominator != 1:
         raise ValueError(f"{text} has more than 18 decimals")
+    wad = scaled.numerator
     if wad < least or (most is not None and wad > most):
         upper = "" if most is None else f" to {format_wad(most)}"
         raise ValueError(f"{text} is not within {format_wad(least)}{upper or ' and above'}")

@@ -182,6 +182,8 @@ def deploy(sender: Sender, config: Config, path: Path, say: Say, **extra: Any) -
 
     Nothing is written before the file, the chain and the configuration agree.
     """
+    for part in parts(config, sender.address):
+        artifact(part.artifact)  # all compile before anything is sent
     deployment = _begin(sender, config, path, extra)
     at = deployment.addresses
     for part in parts(config, sender.address):
@@ -320,8 +322,8 @@ def _wire(deployment: Deployment, config: Config, say: Say) -> None:
     for filler in ("Orders", "BackstopFund"):
         done = read("ClearingHouse", "is_filler", at[filler])
         ensure(done, f"allow {filler} to fill", "ClearingHouse", "set_filler", at[filler], True)
-    for label, market, _ in mock_feeds(config):
-        mocked = config.markets[market]
+    for label, index, _ in mock_feeds(config):
+        mocked = config.markets[index]
         answer = (mocked.mock_price or 0) // 10 ** (18 - mocked.feeds[0].decimals)
         answered = read(label, "round_id") > 0
         ensure(answered, f"answer of {label}", label, "set_answer", answer, governed=False)

@@ -5,7 +5,7 @@ puts events into words, ``view`` reads the ledger, ``result`` is what remains, `
 
 A file has ``name``, ``about``, ``token`` (decimals), ``markets``, ``fund``, ``actors`` and ``steps``::
 
-    markets: {CVX: {price: 2.30, policy: band_leverage, risk: {initial: 2 %}, limits: {lot: 0.001}, oracle: {width: 0.1 %}}}
+    markets: {CVX: {price: 2.30, policy: pro_rata, risk: {initial: 2 %}, limits: {lot: 0.001}, oracle: {width: 0.1 %}}}
     fund:    {providers: {lena: 5_000}, buckets: {CVX: {cap: 2_000, top_up: 500}}}
     actors:  {alice: 1_000, bob: {deposit: 500, owner: alice, subaccount: 1}, zoe: {deposit: 9, bystander: true}}
 

@@ -183,5 +183,7 @@ def _describe(value: Any) -> str:
 
 
 def _suggest(word: str, options: tuple[str, ...]) -> str:
+    if not options:
+        return "remove it"
     close = get_close_matches(word, options, 1)
     return f"did you mean {close[0]!r}?" if close else f"there are {', '.join(options)}"

@@ -10,6 +10,7 @@ from typing import Any
 
 from python_ref import constants as c
 from python_ref.price_oracle import BPS, MAX_AGE_S, MAX_OUTLIER_BPS, MAX_WIDTH_BPS
+from python_ref.words import Limits, Risk
 from scripts.scenario.nodes import Node, ScenarioError, parse_yaml, read_yaml
 from scripts.system import LIMITS, RISK, MarketSpec
 
@@ -212,9 +213,9 @@ def _market(name: str, node: Node) -> MarketSpec:
     return spec
 
 
-def _oracle(node: Node) -> dict[str, int]:
+def _oracle(node: Node) -> dict[str, Any]:
     found = node.fields(("max_age", "outlier", "width"))
-    changes = {}
+    changes: dict[str, Any] = {}
     if "max_age" in found:
         changes["max_age_s"] = found["max_age"].seconds()
         if not 0 < changes["max_age_s"] <= MAX_AGE_S:
@@ -228,7 +229,7 @@ def _oracle(node: Node) -> dict[str, int]:
     return changes
 
 
-def _risk(node: Node) -> Any:
+def _risk(node: Node) -> Risk:
     found = node.fields((*RATES, "depth"))
     changes = {key: value.rate() for key, value in found.items() if key != "depth"}
     if "depth" in found:
@@ -252,9 +253,9 @@ def _risk(node: Node) -> Any:
     return risk
 
 
-def _limits(node: Node) -> Any:
+def _limits(node: Node) -> Limits:
     found = node.fields(("oi_cap", "min_size", "lot", "bands_per_octave"))
-    changes = {}
+    changes: dict[str, Any] = {}
     if "oi_cap" in found:
         changes["oi_cap"] = found["oi_cap"].wad()
         if changes["oi_cap"] >= 2**104:

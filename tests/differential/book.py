@@ -47,15 +47,13 @@ def perp(
 ) -> MarketSpec:
     """A market without fees and interval, 5 % initial and 2.5 % maintenance margin, unless said otherwise."""
     rates = {"initial": 50_000, "maintenance": 25_000, "taker_fee": 0, "fill_band": c.PPM - 1} | risk
-    limits = replace(
-        LIMITS, rank=rank, oi_cap=oi_cap, min_size=min_size, lot_exp=lot_exp, octave_bits=octave_bits
-    )
+    limits = replace(LIMITS, rank=rank, oi_cap=oi_cap, min_size=min_size, lot_exp=lot_exp, octave_bits=octave_bits)
     chosen = policy or ("ProRata" if rank == c.RANK_SINGLE else "BandQueue")
     return MarketSpec(name, wad(price), replace(RISK, **rates), limits, chosen, width_bps=width_bps)
 
 
 class Book:
-    """One solvency domain with accounts by name; ``"a/1"`` is subaccount 1 of ``a``, ``"fund/1"`` bucket of market 0."""
+    """One solvency domain. ``"a/1"`` names subaccount 1 of ``a``, ``"fund/1"`` the bucket of market 0."""
 
     def __init__(self, chain: Chain, *specs: MarketSpec, decimals: int = 18) -> None:
         self.system = deploy(chain, specs, decimals, full_every=25)
@@ -104,9 +102,7 @@ class Book:
         """All invariants, and the exact ledger beside."""
         events = [e for e in (outcome.events if outcome else []) if e.contract == "ClearingHouse"]
         index = {m: self.index(m) for m in range(len(self.system.specs))}
-        self.seen = check_all(
-            self.world, self.vault, before=self.seen, events=events, index=index, queues=self.queues
-        )
+        self.seen = check_all(self.world, self.vault, before=self.seen, events=events, index=index, queues=self.queues)
         self.follower.compare(read_book(self.seen))
 
     def refused(self, reason: str, function: str, sender: str, *args: Any, contract: str = "ClearingHouse") -> None:
@@ -128,9 +124,7 @@ class Book:
 
     def trade(self, buyer: str, seller: str, size: Amount, price: Amount, market: int = 0, flags: int = 0) -> Outcome:
         """An unsigned trade; may be refused."""
-        return self.call(
-            "fill", FILLER, market, self.id(buyer), self.id(seller), wad(size), wad(price), flags
-        )
+        return self.call("fill", FILLER, market, self.id(buyer), self.id(seller), wad(size), wad(price), flags)
 
     def open(self, buyer: str, seller: str, size: Amount, price: Amount, market: int = 0) -> None:
         """A trade that has to go through."""
@@ -202,12 +196,16 @@ class Book:
         self.price(108 if is_long else 92)
         return self.resolve(bankrupt)
 
-    def provide(self, amount: Amount, market: int, who: str = "provider") -> None:
-        """A liquidity provider fills the fund, which tops the market's bucket up with all of it."""
+    def fill_treasury(self, amount: Amount, who: str = "provider") -> None:
+        """A liquidity provider deposits into the backstop fund."""
         owner, atoms = self.owner(who), wad(amount) // self.system.unit
         self.twin.call("Token", "mint", KEEPER, owner, atoms)
         self.twin.call("Token", "approve", owner, self.system.fund.address, atoms)
         self.must("deposit", owner, atoms, contract="BackstopFund")
+
+    def provide(self, amount: Amount, market: int, who: str = "provider") -> None:
+        """A liquidity provider fills the fund, which tops the market's bucket up with all of it."""
+        self.fill_treasury(amount, who)
         self.must("set_cap", GOVERNOR, market, 10**30, contract="BackstopFund")
         self.must("top_up", KEEPER, market, wad(amount), contract="BackstopFund")
 

@@ -49,7 +49,7 @@ def quotes(book: Book) -> list[int]:
 
 
 def test_v3_transfer__short_defaults_against_two_long_bands(open_book: OpenBook) -> None:
-    """Position 7, deficit 100 wei, bands of 3 and 4: ``ceil(300/7) = 43`` from the first, the rest, 57, from the second.
+    """Position 7, deficit 100 wei, bands of 3 and 4: ``ceil(300/7) = 43`` from the first, 57 from the second.
 
     ======  ======  =====  ==========
     long    size    entry  receives

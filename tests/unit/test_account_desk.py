@@ -168,6 +168,39 @@ def test_settle__reads_no_price(system: System) -> None:
     ok(system.call("settle", CAROL.address, A, 0))
 
 
+def settled_cash(s: System, side: int, order: tuple[int, ...], early: bool) -> list[int]:
+    """Two defaults of Alice and Eve against three winners, settled in ``order`` after both or (early) after each."""
+    eve, winners = actor("eve"), (B, C, D)
+    mark = s.twin.snapshot()
+    try:
+        books.rich(s, BOB, CAROL, DAVE)
+        books.fund(s, ALICE, 1_750 * WAD)
+        books.fund(s, eve, 2_000 * WAD)
+        for winner, alices, eves in ((B, 37, 5), (C, 21, 22), (D, 11, 13)):
+            trade(s, A, winner, side * (alices * WAD + 10**12), SINGLE)
+            trade(s, eve.account(), winner, side * eves * WAD, SINGLE)
+        for per_mille, loser in ((30, A), (60, eve.account())):
+            move(s, SINGLE, PRICE * (1_000 - side * per_mille) // 1_000)
+            outcome = ok(s.call("resolve", DAVE.address, loser, ()))
+            assert events(outcome, "BandDeleveraged")
+            if early or loser != A:
+                for i in order:
+                    s.must("settle", CAROL.address, winners[i], SINGLE)
+        return [word(s, winner).cash for winner in winners]
+    finally:
+        s.twin.revert(mark)
+
+
+@SIDES
+@pytest.mark.parametrize("order", [(2, 1, 0), (1, 0, 2), (1, 2, 0)])
+def test_settle__in_any_order_and_at_any_time(system: System, side: int, order: tuple[int, ...]) -> None:
+    """INV-14: what everybody gets does not depend on who is settled when; each early settlement may cost a wei."""
+    expected = settled_cash(system, side, (0, 1, 2), False)
+    assert settled_cash(system, side, order, False) == expected
+    for late, early in zip(expected, settled_cash(system, side, order, True), strict=True):
+        assert 0 <= late - early <= 2
+
+
 # ---- rerank ----------------------------------------------------------------------------------------
 
 

@@ -323,6 +323,27 @@ def test_clearing_house__call_data_is_forwarded_whole(system: System) -> None:
     assert int.from_bytes(result.output, "big") == 0
 
 
+@pytest.mark.parametrize(
+    ("contract", "function"),
+    [(n, f) for n, table in RULES.items() for f, rule in table.items() if rule[1] == GOVERNING],
+)
+def test_governor__moves_no_money_between_users(system: System, contract: str, function: str) -> None:
+    """INV-15: after any privileged call every user has the same words and the same tokens."""
+    books.rich(system, ALICE, BOB)
+    ok(system.trade(0, A, B, WAD, PRICE))
+    users = (A, B, CAROL.account(), DAVE.account())
+    house = system.clearing_house.address
+
+    def holdings() -> list[Any]:
+        held = [system.twin.view("ClearingHouse", "load_account", user) for user in users]
+        tokens = [system.token.balanceOf(KEEPER, who) for who in (house, *SENDERS.values())]
+        return [held, tokens, books.domain(system)]
+
+    before = holdings()
+    system.twin.call(contract, function, GOVERNOR, *RULES[contract][function][2](system))
+    assert holdings() == before
+
+
 def test_set_limits__cannot_touch_rank_or_receipts(system: System) -> None:
     """The governor cannot rewrite what stored labels rest on."""
     system.must("set_limits", GOVERNOR, 0, replace(LIMITS, rank=0, octave_bits=1, open_receipts=7, listed=False).pack())

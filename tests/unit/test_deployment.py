@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -19,6 +20,7 @@ import pytest
 import yaml
 from click.testing import CliRunner
 from eth_abi import encode
+from eth_utils import to_checksum_address
 from rich.console import Console
 
 from scripts import devnet, wallet
@@ -26,13 +28,14 @@ from scripts.chain import Chain, artifact
 from scripts.chain.anvil import AnvilChain, find_anvil
 from scripts.chain.artifacts import ROOT
 from scripts.deployment import DeploymentError
+from scripts.deployment import sender as sender_module
 from scripts.deployment.config import DEMO, Config, format_wad, load_config, parse_config, parse_wad
 from scripts.deployment.core import Deployment, deploy, parts
 from scripts.deployment.sender import Receipt, RpcSender, connect, created_address, dev_key
 from scripts.deployment.verify import Check, report, verify
 
 EXAMPLE = DEMO.with_name("example.yaml")
-STRANGER = "0x" + "5a" * 20
+STRANGER = to_checksum_address("0x" + "5a" * 20)
 TRANSACTIONS = 38
 """Of the demo: 20 deployments, 6 answers of feeds, 11 calls through the Governor and to the oracle, and the seal."""
 
@@ -151,6 +154,35 @@ def test_deploy__killed_before_it_began(node: AnvilChain, config: Config, path: 
     assert wrong(verify(put(RpcSender(node.url, dev_key(0)), config, path), config)) == []
 
 
+def test_deploy__transaction_still_waiting(
+    node: AnvilChain, config: Config, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sender_module, "_RECEIPT_TIMEOUT_S", 0.2)
+    node.rpc("evm_setAutomine", False)
+    with pytest.raises(DeploymentError, match=r"deploy Governor: in no block after 0\.2 s; run this again later"):
+        put(RpcSender(node.url, dev_key(0)), config, path)
+    with pytest.raises(DeploymentError, match=r"has transactions that no block takes \(up to nonce 0\)"):
+        put(RpcSender(node.url, dev_key(0)), config, path)
+    monkeypatch.undo()
+
+    def mine() -> None:
+        node.rpc("evm_mine")
+        node.rpc("evm_setAutomine", True)
+
+    later = threading.Timer(0.3, mine)
+    later.start()
+    sender = RpcSender(node.url, dev_key(0))
+    assert wrong(verify(put(sender, config, path), config)) == []
+    later.join()
+    assert sender.nonce() == TRANSACTIONS
+
+
+def test_deploy__no_ether(node: AnvilChain, config: Config, path: Path) -> None:
+    with pytest.raises(DeploymentError, match="has no ether on chain 1337: fund it, or use another account"):
+        put(RpcSender(node.url, dev_key(99)), config, path)
+    assert not path.exists()
+
+
 def test_deploy__another_chain(open_chain: Callable[[str], Chain], config: Config, path: Path) -> None:
     first, second = open_chain("anvil"), open_chain("anvil")
     assert isinstance(first, AnvilChain)
@@ -189,13 +221,13 @@ def test_deploy__owner_is_another(node: AnvilChain, path: Path) -> None:
     config = parse_config(data)
     deployment = put(RpcSender(node.url, dev_key(0)), config, path)
     assert wrong(verify(deployment, config)) == []
-    assert deployment.read("Governor", "pending_owner").lower() == STRANGER
+    assert deployment.read("Governor", "pending_owner") == STRANGER
     node.rpc("anvil_setBalance", STRANGER, hex(10**18))
     assert node._execute(
         STRANGER, deployment.addresses["Governor"], deployment.encode("Governor", "accept_owner"), keep=True
     ).success
     assert wrong(verify(deployment, config)) == []
-    assert deployment.read("Governor", "owner").lower() == STRANGER
+    assert deployment.read("Governor", "owner") == STRANGER
 
 
 def test_deploy__token_and_feeds_of_others(node: AnvilChain, config: Config, path: Path) -> None:
@@ -248,9 +280,16 @@ def test_verify__wrong_filler_dismissed(node: AnvilChain, config: Config, path: 
     with pytest.raises(KeyboardInterrupt):
         put(DyingSender(node.url, TRANSACTIONS - 1, False), config, path)
     deployment = Deployment(RpcSender(node.url, dev_key(0)), path, json.loads(path.read_text()))
-    for filler, allowed in ((STRANGER, True), (STRANGER, False), (deployment.addresses["Orders"], False)):
+
+    def set_filler(filler: str, allowed: bool) -> None:
         call = deployment.encode("ClearingHouse", "set_filler", filler, allowed)
         deployment.send("test", "Governor", "execute", deployment.addresses["ClearingHouse"], call)
+
+    set_filler(STRANGER, True)
+    assert ("ClearingHouse", "all fillers there are") in wrong(verify(deployment, config))
+    set_filler(STRANGER, False)
+    assert ("ClearingHouse", "all fillers there are") not in wrong(verify(deployment, config))
+    set_filler(deployment.addresses["Orders"], False)
     deployment.send("test", "Governor", "seal")
     assert wrong(verify(deployment, config)) == [
         ("ClearingHouse", "Orders may fill"),
@@ -283,8 +322,6 @@ def test_verify__wrong_immutable_and_word(node: AnvilChain, config: Config, path
     separator = bytearray(deployment.sender.code(at["Orders"]))
     separator[-1] ^= 1
     node.rpc("anvil_setCode", at["Orders"], "0x" + separator.hex())
-    feeds = artifact("PriceOracle").layout["params"]["slot"]
-    assert isinstance(feeds, int)
     data = demo()
     data["markets"][1]["limits"]["oi_cap"] = 7
     found = wrong(verify(deployment, parse_config(data)))

@@ -265,6 +265,30 @@ def test_fill__frozen_refuses_all(system: System) -> None:
     ok(system.trade(0, B, A, WAD, PRICE))
 
 
+def test_frozen_market__moves_no_position(system: System) -> None:
+    """INV-13: nothing that changes a position goes through, deposits and exempt withdrawals do."""
+    books.rich(system, BOB, CAROL)
+    books.fund(system, ALICE, 3_000 * WAD)
+    ok(system.trade(0, A, B, 50 * WAD, PRICE))
+    move(system, 0, PRICE * 96 // 100)
+    books.feeds_down(system, 0, 2)
+    legs = leg(system, A), leg(system, B)
+    for function, arguments in (
+        ("liquidate", (A, 0, C, WAD)),
+        ("liquidate_batch", ((A,), 0, C, WAD)),
+        ("rerank", (A, 0)),
+        ("take_over", (A, 0)),
+    ):
+        refused(system.call(function, CAROL.address, *arguments), "market: frozen")
+    refused(system.trade(0, C, B, WAD, PRICE), "market: frozen")
+    ok(system.call("resolve", CAROL.address, A, (B,)))
+    ok(system.call("settle", CAROL.address, A, 0))
+    assert (leg(system, A), leg(system, B)) == legs
+    books.fund(system, ALICE, WAD)
+    books.fund(system, DAVE, WAD)
+    ok(system.call("withdraw", DAVE.address, DAVE.account(), WAD, DAVE.address))
+
+
 def test_fill__degraded_refuses_an_increase_and_allows_a_reduction(system: System) -> None:
     books.rich(system, ALICE, BOB, CAROL)
     ok(system.trade(0, A, B, 2 * WAD, PRICE))

@@ -5,15 +5,25 @@ The collateral has 18 decimals here, so a deposit moves equity by single wei.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import replace
+from fractions import Fraction
+from math import floor, trunc
+from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from python_ref import constants as c
 from python_ref.margin import price_share, requirement
+from python_ref.words import Market
+from python_ref.world import Revert
 from scripts.system import GOVERNOR, RISK, WAD, MarketSpec, System
+from scripts.twin import Twin
 from tests import books
 from tests.books import ALICE, BOB, CAROL, DAVE, ceil_div, exposure, leg, move, ok, prices, refused, word
+from tests.harness import module_twin
 
 PRICE = 1_000 * WAD
 NO_FEES = replace(RISK, taker_fee=0)
@@ -208,7 +218,7 @@ def test_judge_trade__would_be_bankrupt(system: System, side: int) -> None:
 @SIDES
 @pytest.mark.parametrize("part", [WAD, 30 * WAD + 7 * 10**12, 100 * WAD])
 def test_judge_trade__floor_price_exactly(system: System, side: int, part: int) -> None:
-    """Rule 18: below maintenance, what is given up against the index is at most the leg's share of equity."""
+    """INV-5, rule 18: below maintenance, what is given up against the index is at most the leg's share of equity."""
     size = 100 * WAD
     indebted(system, side, size)
     books.top_up_to(system, ALICE, maintenance(system, side, size) - WAD)
@@ -234,12 +244,17 @@ def test_judge_trade__floor_price_counts_the_fee(system: System, side: int) -> N
     system.must("set_risk", GOVERNOR, 0, replace(NO_FEES, taker_fee=1_000, maker_fee=1_000).pack())
     part = 10 * WAD
     refused(trade(system, A, B, -side * part, x - side * share), "margin: worse than floor price")
-    # price and fee together must be at or inside the floor
+    # just at the floor with the fee: the price that much better, found by the sum it makes
+    def given_up(price: int) -> int:
+        quote = part * price // WAD
+        fee = ceil_div(quote * 1_000, c.PPM)
+        cash = quote - fee if side > 0 else -ceil_div(part * price, WAD) - fee
+        return -(cash * WAD - side * part * x)
+
     price = x - side * share
-    while part * abs(x - price) + ceil_div(part * price // WAD * 1_000, c.PPM) * WAD > part * share:
-        price += side * max(
-            1, (part * abs(x - price) + ceil_div(part * price // WAD * 1_000, c.PPM) * WAD - part * share) // (2 * part)
-        )
+    while given_up(price) > part * share:
+        price += side * ceil_div(given_up(price) - part * share, 2 * part)
+    refused(trade(system, A, B, -side * part, price - side), "margin: worse than floor price")
     ok(trade(system, A, B, -side * part, price))
 
 
@@ -263,7 +278,8 @@ def test_judge_trade__floor_price_in_a_cross_account(system: System, side: int) 
     move(system, 0, PRICE * (1_000 - side * 30) // 1_000)
     system.set_price(1, 30_000 * WAD)
     r = exposure(system, A)
-    assert r.e_index > 0 and r.e_kind < r.m_kind
+    assert r.e_index > 0
+    assert r.e_kind < r.m_kind
     x = prices(system, 0).index
     own = requirement(NO_FEES.maintenance, 0, 100 * x, c.INDEX_ONE) * WAD
     share = price_share(r.e_index, own, r.m_index, side * 100 * WAD)
@@ -293,3 +309,91 @@ def test_account_equity__three_edges(system: System, exposed: bool) -> None:
     answer = system.call("account_equity", DAVE.address, A).value
     r = exposure(system, A)
     assert answer == (tuple(e // WAD for e in (r.e_kind, r.e_index, r.e_credit)) if exposed else (10**9 * WAD,) * 3)
+
+
+# ---- the arithmetic on any input -------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def shared() -> Iterator[Twin]:
+    """The modules' insides and their model."""
+    with module_twin() as made:
+        yield made
+
+
+def ask(twin: Twin, function: str, *args: Any) -> Any:
+    """Both answers, which agree; None where both refuse."""
+    try:
+        return twin.view("ClearingHouse", function, *args)
+    except Revert as revert:
+        assert revert.reason == ""
+        return None
+
+
+claim_indices = st.one_of(st.integers(c.MIN_CLAIM_INDEX, c.INDEX_ONE), st.just(c.INDEX_ONE))
+
+
+@given(
+    st.integers(0, 2**24 - 1),
+    st.one_of(st.just(0), st.integers(1, 2**40 - 1)),
+    st.one_of(st.integers(0, 2**200), st.integers(0, 10**40)),
+    claim_indices,
+)
+def test_requirement__rounds_up(shared: Twin, rate_ppm: int, depth: int, notional: int, claim_index: int) -> None:
+    answer = ask(shared, "requirement", rate_ppm, depth, notional, claim_index)
+    rate = Fraction(rate_ppm, c.PPM)
+    if depth:
+        real = Fraction(notional * claim_index, c.INDEX_ONE)
+        rate += real / (Fraction(depth) * WAD * WAD)
+    if answer is None:
+        assert notional > 10**40
+        return
+    exact = notional * rate
+    # the slope's part is worked out in whole money units, then in parts of 1e18
+    assert exact - 2 * Fraction(notional, WAD * max(depth, 1)) - 1 <= answer
+    assert answer <= exact + Fraction(notional, WAD) + 1
+    if not depth:
+        assert answer == ceil_div(notional * rate_ppm, c.PPM)
+
+
+@given(
+    st.integers(-(2**180), 2**180),
+    st.integers(0, 2**180),
+    st.integers(0, 2**180),
+    st.integers(-(2**104) + 1, 2**104 - 1),
+)
+def test_price_share__rounds_down(shared: Twin, equity: int, leg_margin: int, others: int, size: int) -> None:
+    total = leg_margin + others
+    answer = ask(shared, "price_share", equity, leg_margin, total, size)
+    if total == 0 or size == 0:
+        assert answer == 0
+    elif answer is not None:
+        exact = Fraction(equity * leg_margin, total * abs(size))
+        assert answer <= exact
+        assert exact - answer <= 1 + Fraction(leg_margin, WAD * abs(size))
+
+
+@given(
+    st.integers(-(2**80), 2**80),
+    st.integers(-c.MAX_PREMIUM_PPM, c.MAX_PREMIUM_PPM),
+    st.integers(-c.MAX_PREMIUM_PPM, c.MAX_PREMIUM_PPM),
+    st.one_of(st.integers(0, 10), st.integers(0, 10**6)),
+    st.integers(1, c.MAX_PRICE),
+    st.sampled_from([c.STATE_LIVE, c.STATE_DEGRADED, c.STATE_FROZEN]),
+)
+def test_accrue__left_riemann(
+    shared: Twin, funding: int, rate: int, sample: int, dt: int, index: int, state: int
+) -> None:
+    """The time that passed is paid at the old rate; then the rate moves towards the sample and never beyond it."""
+    now = shared.chain.now
+    before = Market(funding=funding, rate=rate, sample=sample, accrued=now - dt, fees=5, pot=-7, oi=11, residue=13)
+    after = Market(*shared.view("ClearingHouse", "accrue", before, index, state))
+    if dt == 0 or state == c.STATE_FROZEN:
+        assert after == before
+        return
+    paid = floor(Fraction(rate * index * dt, c.PPM * c.FUNDING_PERIOD_S))
+    step = Fraction((sample - rate) * min(dt, c.PREMIUM_TAU_S), c.PREMIUM_TAU_S)
+    assert after == replace(before, funding=funding + paid, rate=rate + trunc(step), accrued=now)
+    assert min(rate, sample) <= after.rate <= max(rate, sample)
+    if dt >= c.PREMIUM_TAU_S:
+        assert after.rate == sample

@@ -26,6 +26,7 @@ RISK_REASONS: list[tuple[str, dict[str, int], dict[str, int]]] = [
     ("market: initial", {"initial": c.PPM + 1}, {"initial": c.PPM}),
     ("market: penalty", {"penalty": RISK.maintenance}, {"penalty": RISK.maintenance - 1}),
     ("market: fund share", {"fund_share": c.PPM + 1}, {"fund_share": c.PPM}),
+    ("market: fill band", {"fill_band": c.PPM}, {"fill_band": c.PPM - 1}),
     ("market: fee", {"taker_fee": RISK.maintenance}, {"taker_fee": RISK.maintenance - 1}),
     ("market: fee", {"maker_fee": RISK.maintenance}, {"maker_fee": RISK.maintenance - 1}),
     ("market: target", {"target": c.PPM - 1}, {"target": c.PPM}),
@@ -101,6 +102,7 @@ def test_add_market__anchor(system: System, anchor: int, fine: bool) -> None:
     [
         ("market: rank", {"rank": 3}, {"rank": 2}),
         ("market: octave bits", {"octave_bits": 7}, {"octave_bits": 6}),
+        ("market: lot", {"lot_exp": 31}, {"lot_exp": 30}),
         ("market: minimum size", {"min_size": c.DUST_SIZE}, {"min_size": c.DUST_SIZE + 1}),
     ],
 )
@@ -139,9 +141,8 @@ def test_set_limits__changes_caps_and_nothing_else(system: System) -> None:
     expected = replace(LIMITS, oi_cap=7 * WAD, min_size=10**10, lot_exp=9)
     assert limits(system) == expected
     assert fields == {"market": 0, "word": expected.pack()}
-    refused(
-        system.call("set_limits", GOVERNOR, 0, replace(LIMITS, min_size=c.DUST_SIZE).pack()), "market: minimum size"
-    )
+    for wrong, reason in (({"min_size": c.DUST_SIZE}, "market: minimum size"), ({"lot_exp": 31}, "market: lot")):
+        refused(system.call("set_limits", GOVERNOR, 0, replace(LIMITS, **wrong).pack()), reason)
 
 
 def test_set_policy__kept_as_an_address(system: System) -> None:

@@ -122,6 +122,7 @@ def test_parse__reads_what_the_file_says() -> None:
             "  - match: {maker: a, taker: b, size: 1}",
             "steps[0].match.maker: no order 'a' is signed before",
         ),
+        ("  - stage: one", "  - rebase: {now: true}", "steps[0].rebase.now: unknown key; remove it"),
         # missing and double
         ("price: 2.30\n", "\n", "markets.CVX: price is missing; add it"),
         ("name: good", "about: good", "name is missing; add it"),
