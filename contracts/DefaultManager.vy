@@ -373,7 +373,6 @@ def _plan(venue: margin.Venue, m: words.Market, close: Close) -> Plan:
         caps: DynArray[uint256, 8] = []
         eligible: uint256 = 0
         chosen, caps, eligible = staticcall IPolicy(policy).plan(side)
-        assert len(chosen) > 0, "resolve: empty plan"
         for i: uint256 in range(len(chosen), bound=8):
             if side.size == 0:
                 break
@@ -390,6 +389,8 @@ def _plan(venue: margin.Venue, m: words.Market, close: Close) -> Plan:
                 if i < eligible:
                     p.eligible += taken
     p.finished = side.size == 0 or side.bitmap == 0
+    # a receipt that opens without progress could never be ended
+    assert p.finished or len(p.bands) > 0, "resolve: empty plan"
     return p
 
 
@@ -479,6 +480,7 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
     receipt.finished = p.finished
     if receipt.finished and filled < total:
         # only the residue is left on the other side: the house takes the dust at the index
+        assert total - filled <= c.DUST_SIZE, "resolve: plan too small"
         base: uint256 = self._index_quote(total, x, is_long)
         dust: int256 = convert(base - quoted, int256)
         if not is_long:

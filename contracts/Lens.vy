@@ -876,12 +876,14 @@ def _bucket(book: Book) -> (int256, int256):
     bucket: bytes32 = self._bucket_of(book.id)
     raw: uint256[34] = self._account_words(bucket)
     cash: int256 = self._cash(raw, book.claim_index)
-    books: DynArray[Book, 8] = self._books(raw, book.claim_index)
+    books: DynArray[Book, 8] = []
     if book.netted > 0:
+        # a bucket has a leg in its own market at most
         cash = book.heir_cash
-        for i: uint256 in range(len(books), bound=8):
-            if books[i].id == book.id:
-                books[i].leg = book.heir
+        books.append(book)
+        books[0].leg = book.heir
+    else:
+        books = self._books(raw, book.claim_index)
     r: margin.Exposure = self._assess(cash, books)
     free: int256 = fixed_math._floor_div(r.e_credit - convert(r.im_credit, int256), convert(c.WAD, int256))
     return r.e_credit, max(0, free - convert(c.BUCKET_RESERVE, int256))
@@ -900,7 +902,9 @@ def _net(start: Book) -> (Book, int256):
     raw: uint256[34] = self._account_words(self._bucket_of(book.id))
     other: bands.Leg = self._read_leg(raw, book)
     own: bands.Leg = book.leg
-    if words._unpack_account(raw[0]).in_receipt or own.size == 0 or other.size == 0 or (own.size > 0) == (other.size > 0):
+    if words._unpack_account(raw[0]).in_receipt or own.size == 0 or other.size == 0:
+        return book, 0
+    if (own.size > 0) == (other.size > 0):
         return book, 0
     book.netted = min(self._magnitude(own.size), self._magnitude(other.size))
     cash: int256 = convert(fixed_math._mul_div_down(book.netted, book.prices.index, c.WAD), int256)

@@ -105,10 +105,11 @@ def rebase_claims():
     assert domain.open_receipts == 0, "rebase: receipt open"
     assert domain.bad_debt > 0, "rebase: no bad debt"
     for market: uint256 in range(c.MAX_MARKETS):
-        if not ledger._load_limits(market).listed or domain.bad_debt == 0:
-            break
         bucket: bytes32 = ledger._bucket_of(market)
         word: words.Account = ledger._load_account(bucket)
+        # a bucket is exposed from the listing of its market on
+        if not word.exposed or domain.bad_debt == 0:
+            break
         paid: uint256 = min(margin._bucket_available(bucket, word), domain.bad_debt)
         if paid == 0:
             continue

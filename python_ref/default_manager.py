@@ -241,7 +241,6 @@ class DefaultManager(RebaseManager):
             if side.size == 0 or side.bitmap == 0 or len(p.bands) >= c.MAX_PLAN:
                 break
             bands, caps, eligible = policy.plan(self.address, side)
-            require(len(bands) > 0, "resolve: empty plan")
             for i, band in enumerate(bands):
                 if side.size == 0:
                     break
@@ -258,6 +257,8 @@ class DefaultManager(RebaseManager):
                     if i < eligible:
                         p.eligible += taken
         p.finished = side.size == 0 or side.bitmap == 0
+        # a receipt that opens without progress could never be ended
+        require(p.finished or len(p.bands) > 0, "resolve: empty plan")
         return p
 
     def _gap_cap(self, venue: Venue, size: int) -> int:
@@ -313,6 +314,7 @@ class DefaultManager(RebaseManager):
         finished = p.finished
         if finished and filled < total:
             # only the residue is left on the other side: the house takes the dust at the index
+            require(total - filled <= c.DUST_SIZE, "resolve: plan too small")
             base = self._index_quote(total, x, is_long)
             dust = base - quoted if is_long else quoted - base
             m.pot += dust

@@ -218,9 +218,7 @@ class Lens:
                 p.netted += abs(f["size"])
                 p.exact = p.exact and house.load_limits(f["market"]).rank == c.RANK_SINGLE
             elif event.name == "BandDeleveraged":
-                cuts.append(
-                    Cut(f["market"], f["is_long"], f["band"], f["size"], f["quote"], f["open_interest"])
-                )
+                cuts.append(Cut(f["market"], f["is_long"], f["band"], f["size"], f["quote"], f["open_interest"]))
             elif event.name == "ReceiptWritten":
                 p.finished, p.deficit, p.cover = f["finished"], f["deficit"], f["cover"]
                 p.seized, p.booked, p.legs = f["seized"], f["booked"], f["legs"]

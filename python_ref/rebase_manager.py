@@ -55,10 +55,11 @@ class RebaseManager(AccountDesk):
         require(self.load_globals_words().bad_debt > 0, "rebase: no bad debt")
         for market in range(c.MAX_MARKETS):
             domain = self.load_globals_words()
-            if not self.load_limits(market).listed or domain.bad_debt == 0:
-                break
             bucket = self._bucket_of(market)
             word = self.load_account_word(bucket)
+            # a bucket is exposed from the listing of its market on
+            if not word.exposed or domain.bad_debt == 0:
+                break
             paid = min(self._bucket_available(bucket, word), domain.bad_debt)
             if paid == 0:
                 continue

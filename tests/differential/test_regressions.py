@@ -500,6 +500,31 @@ def test_resolve__price_that_comes_back_ends_an_open_receipt(open_book: OpenBook
     assert book.size("s") == -wad(7)
 
 
+@pytest.mark.parametrize("short_defaults", [True, False])
+@pytest.mark.parametrize("price", [20, 410])
+@pytest.mark.parametrize("rank", [c.RANK_PROFIT, c.RANK_LEVERAGE])
+def test_resolve__far_from_the_anchor_the_winners_still_give(
+    open_book: OpenBook, rank: int, price: int, short_defaults: bool
+) -> None:
+    """Found by running (fixed): labels tell prices apart only within 4 times the anchor of 100.
+
+    Beyond it labels are clamped, no band lay strictly on the far side of the close price, and each deficit became bad
+    debt. Now the winner gives the whole deficit, 2 % of 10 units, as near the anchor.
+    """
+    book = open_book(perp(100, rank=rank))
+    book.rest_at(price)
+    book.deposit("w", 100 * price)
+    book.deposit("z", Fraction(6 * price, 10))
+    buyer, seller = ("w", "z") if short_defaults else ("z", "w")
+    book.open(buyer, seller, 10, price)
+    book.price(Fraction(price * (108 if short_defaults else 92), 100))
+    before = book.value("w")
+    receipt = book.resolve("z")
+    deficit = wad(Fraction(price, 5))
+    assert (receipt["deficit"], receipt["seized"], receipt["booked"]) == (deficit, deficit, 0)
+    assert before - book.value("w") == deficit
+
+
 @pytest.mark.parametrize("order", ["rs", "sr"])
 def test_resolve__two_bankrupts_of_one_side_commute(open_book: OpenBook, order: str) -> None:
     """rebase.md T4e: M2/(OI - Q1)·(OI - Q1)/OI = M2/OI. The order of two defaults of one side is immaterial.

@@ -92,9 +92,7 @@ def resolve(system: System) -> Outcome:
     outcome = system.call("resolve", KEEPER, VICTIM.account(), ())
     vault = system.token.balanceOf(house.address, house.address) * system.unit
     index = {0: system.oracle.peek(KEEPER, 0).index}
-    invariants.check_all(
-        system.twin.world, vault, before=before, events=outcome.events, acted_for=set(), index=index
-    )
+    invariants.check_all(system.twin.world, vault, before=before, events=outcome.events, acted_for=set(), index=index)
     system.twin.check_all()
     return outcome
 
