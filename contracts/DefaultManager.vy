@@ -158,6 +158,8 @@ def _net(account: bytes32, legs: uint256, net_with: DynArray[bytes32, 8]) -> boo
     for market: uint256 in range(c.MAX_MARKETS):
         if (legs >> market) & 1 == 0:
             continue
+        if len(net_with) == 0 and (ledger._load_account(ledger._bucket_of(market)).legs >> market) & 1 == 0:
+            continue
         venue: margin.Venue = empty(margin.Venue)
         m: words.Market = empty(words.Market)
         venue, m = margin._open_venue(market)
@@ -212,7 +214,7 @@ def _write_receipt(account: bytes32, start: words.Account, r: margin.Exposure) -
     domain.receipts += 1
     ledger._store_globals(domain)
     closes: DynArray[Close, 8] = []
-    closes, receipt = self._share_out(account, start.legs, r.m_index, receipt)
+    closes, receipt = self._share_out(account, start, r.m_index, receipt)
     closes = self._weigh(closes)
     for close: Close in closes:
         if not close.live:
@@ -270,7 +272,7 @@ def _write_off(account: bytes32) -> uint256:
 
 @internal
 def _share_out(
-    account: bytes32, legs: uint256, total: uint256, totals: Receipt
+    account: bytes32, start: words.Account, total: uint256, totals: Receipt
 ) -> (DynArray[Close, 8], Receipt):
     """
     @notice Share the deficit over the legs by maintenance at the index; each bucket pays for its own (rules 14, 15).
@@ -281,11 +283,12 @@ def _share_out(
     cumulative: uint256 = 0
     given: uint256 = 0
     for market: uint256 in range(c.MAX_MARKETS):
-        if (legs >> market) & 1 == 0:
+        if (start.legs >> market) & 1 == 0:
             continue
         venue: margin.Venue = empty(margin.Venue)
         m: words.Market = empty(words.Market)
         venue, m = margin._open_venue(market)
+        assert start.in_receipt or venue.limits.open_receipts == 0, "market: receipt open"
         close: Close = empty(Close)
         close.market = market
         close.size = bands._read_leg(account, market, m.funding).size

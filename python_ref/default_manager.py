@@ -89,13 +89,15 @@ class DefaultManager(RebaseManager):
         for market in range(c.MAX_MARKETS):
             if not legs >> market & 1:
                 continue
+            bucket = self._bucket_of(market)
+            if not net_with and not self.load_account_word(bucket).legs >> market & 1:
+                continue
             venue = self._open_venue(market)
             require(venue.limits.open_receipts == 0, "market: receipt open")
             # the others are assessed from storage, so the accrued funding goes there first
             self._close_venue(venue)
             if venue.prices.state == c.STATE_FROZEN:
                 continue
-            bucket = self._bucket_of(market)
             for i, other in enumerate((*net_with, bucket)):
                 word = self.load_account_word(other)
                 if other == account or word.in_receipt or not word.legs >> market & 1:
@@ -123,7 +125,7 @@ class DefaultManager(RebaseManager):
         receipt = Receipt(id=domain.receipts, deficit=uint(-floor_div(r.e_index, c.WAD)))
         domain.receipts += 1
         self.store_globals(domain)
-        closes = self._share_out(account, word.legs, r.m_index, receipt)
+        closes = self._share_out(account, word, r.m_index, receipt)
         self._weigh(closes)
         for close in closes:
             if close.live and not self._close_leg(account, close, receipt):
@@ -173,7 +175,7 @@ class DefaultManager(RebaseManager):
         self._emit("WrittenOff", account=account, amount=booked)
         return booked
 
-    def _share_out(self, account: bytes, legs: int, total: int, receipt: Receipt) -> list[Close]:
+    def _share_out(self, account: bytes, start: Account, total: int, receipt: Receipt) -> list[Close]:
         """Share the deficit over the legs by maintenance; each bucket pays for its own (rules 14, 15).
 
         ``total``: maintenance of all legs at the index. Cumulative shares: the last leg takes the rest.
@@ -181,9 +183,10 @@ class DefaultManager(RebaseManager):
         closes: list[Close] = []
         margin = given = 0
         for market in range(c.MAX_MARKETS):
-            if not legs >> market & 1:
+            if not start.legs >> market & 1:
                 continue
             venue = self._open_venue(market)
+            require(start.in_receipt or venue.limits.open_receipts == 0, "market: receipt open")
             size = self._read_leg(account, market, venue.words.funding).size
             live = venue.prices.state != c.STATE_FROZEN and size != 0
             close = Close(market, size, self._leg_margin(venue, size, venue.prices.index), live)

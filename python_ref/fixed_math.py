@@ -32,10 +32,10 @@ def mul_div_down(x: int, y: int, d: int) -> int:
 
 
 def mul_div_up(x: int, y: int, d: int) -> int:
-    """``x·y/d`` of unsigned numbers, rounded up. The product plus ``d`` must fit uint256."""
+    """``x·y/d`` of unsigned numbers, rounded up. The product plus ``d − 1`` must fit uint256."""
     if d == 0:
         raise Revert("")
-    return (uint(uint(x * y) + d) - 1) // d
+    return uint(uint(x * y) + d - 1) // d
 
 
 def floor_div(n: int, d: int) -> int:

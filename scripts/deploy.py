@@ -18,7 +18,7 @@ from scripts.chain.anvil import find_anvil
 from scripts.deployment import DeploymentError, one_line
 from scripts.deployment.config import DEMO, load_config
 from scripts.deployment.core import FOLDER, deploy, read_state
-from scripts.deployment.sender import Receipt, Sender, reason_of, receipt_of
+from scripts.deployment.sender import Receipt, Sender, reason_of, receipt_of, with_reserve
 from scripts.deployment.verify import report, verify
 
 # ape looks for anvil on the path only.
@@ -40,9 +40,8 @@ class ApeSender(Sender):
             fields["receiver"] = to
         try:
             transaction = self._provider.network.ecosystem.create_transaction(**fields)
-            # A third more: a feed of the oracle must not fail only because the estimate was tight.
             request = {"from": self.address, "data": data} | ({} if to is None else {"to": to})
-            transaction.gas_limit = self.web3.eth.estimate_gas(request) * 4 // 3
+            transaction.gas_limit = with_reserve(self.web3.eth.estimate_gas(request), to)
             sent = self._account.call(transaction)
             return receipt_of(what, self.web3.eth.get_transaction_receipt(sent.txn_hash))
         except (ApeException, Web3Exception, ValueError, OSError) as error:

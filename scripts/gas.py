@@ -89,8 +89,8 @@ class Report:
 
 
 _TRADE = (
-    "20 cold slots read and 12 written (78 k), 5 to 6 events (16 k), signatures and calls between contracts (12 k), the "
-    "transaction and its data (30 k): what is left to save is arithmetic, which includes two band labels by leverage"
+    "20 cold slots read and 12 written (78 k), 5 to 6 events (16 k), signatures and calls between contracts (12 k), "
+    "the transaction and its data (30 k): what is left to save is arithmetic, with two band labels by leverage"
 )
 _LIQUIDATION = (
     "the taker is margined and ranked as in a trade, and both accounts' positions, bands and cells are written: some "
@@ -107,7 +107,7 @@ REASONS: dict[str, str] = {
     "liquidation, in full": _LIQUIDATION,
     "resolve over 1 band, 3 accounts in each": _DEFAULT,
     "resolve over 1 band, 300 accounts in each": _DEFAULT,
-    "resolve, per band from 1 to 2": "band and cell cold, read and written (10 k), an event (2.8 k), the first bitmap write (3 k)",
+    "resolve, per band from 1 to 2": "band, cell and bitmap read and written (13 k), an event (2.8 k)",
     "resolve, per band from 2 to 5": "band and cell cold, read and written (10 k), an event (2.8 k)",
     "resolve, per band from 5 to 10": "as from 2 to 5, and from the ninth band on the policy is asked again",
     "rebase_claims, 1 market": "the bucket is looked at, and the domain's two words are written",

@@ -26,6 +26,8 @@ def one_line() -> Iterator[None]:
         raise click.ClickException(str(error)) from None
     except (RequestException, Web3Exception) as error:
         raise click.ClickException(f"the node does not answer any more ({type(error).__name__})") from None
+    except BrokenPipeError:
+        raise  # `… | head`: click ends quietly
     except OSError as error:
         raise click.ClickException(f"{error.filename or 'system'}: {error.strerror or error}") from None
 

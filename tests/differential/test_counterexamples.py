@@ -362,6 +362,30 @@ def test_counterexample_10_rank_is_not_dodged_in_a_flash(open_book: OpenBook) ->
     book.refused("ledger: in residency", "withdraw", book.owner("a"), book.id("a"), wad(1), book.owner("a"))
 
 
+def test_counterexample_10_who_waits_and_withdraws_is_put_back_by_anybody(open_book: OpenBook) -> None:
+    """Rule 31, the slow form: deposit, wait, be ranked last, withdraw. The label stays safe only until anybody reranks.
+
+    b, next in the queue otherwise, does it in the second of the default; a is closed as before.
+    """
+    book = open_book(perp(100, rank=c.RANK_LEVERAGE))
+    for who, money in (("a", 210), ("b", 400), ("s", 80), ("t", 1000)):
+        book.deposit(who, money)
+    book.open("a", "s", 10, 100)
+    book.open("b", "t", 10, 100)
+    first = book.position("a").band
+    book.deposit("a", 500)
+    book.rest_at(100)
+    safe = book.must("rerank", book.owner("a"), book.id("a"), 0).value
+    assert safe < book.position("b").band < first
+    assert book.withdraw("a", 500).ok
+    assert book.position("a").band == safe
+    book.price(110)
+    assert book.must("rerank", book.owner("b"), book.id("a"), 0).value > book.position("b").band
+    b = book.value("b")
+    assert book.resolve("s")["seized"] == wad(20)
+    assert (book.size("a"), book.size("b"), book.value("b")) == (0, wad(10), b)
+
+
 def test_counterexample_11_a_cross_label_is_stale_until_anybody_reranks(open_book: OpenBook) -> None:
     """Rule 33. e's label in market 0 knows nothing of the fall in market 1 until somebody reranks him.
 

@@ -89,9 +89,7 @@ def test_is_riskier__strict_order(shared: Twin, rank: int, is_long: bool) -> Non
 # ---- reading ---------------------------------------------------------------------------------------
 
 
-@given(
-    a_values, a_values, sizes, cash, cash, funding_values, funding_values, st.integers(0, 10), st.booleans()
-)
+@given(a_values, a_values, sizes, cash, cash, funding_values, funding_values, st.integers(0, 10), st.booleans())
 def test_read_leg__across_scales_and_epochs(
     shared: Twin, a0: int, a: int, q0: int, c0: int, c1: int, mark: int, funding: int, behind: int, is_long: bool
 ) -> None:
@@ -213,9 +211,7 @@ def test_deleverage__one_band(
         shared.revert(kept)
 
 
-cuts_of_a_band = st.lists(
-    st.tuples(st.integers(1, 10**6), st.integers(-(10**24), 10**24)), min_size=1, max_size=12
-)
+cuts_of_a_band = st.lists(st.tuples(st.integers(1, 10**6), st.integers(-(10**24), 10**24)), min_size=1, max_size=12)
 
 
 @given(cuts_of_a_band, st.booleans())

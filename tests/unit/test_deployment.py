@@ -31,7 +31,7 @@ from scripts.deployment import DeploymentError
 from scripts.deployment import sender as sender_module
 from scripts.deployment.config import DEMO, Config, format_wad, load_config, parse_config, parse_wad
 from scripts.deployment.core import Deployment, deploy, parts
-from scripts.deployment.sender import Receipt, RpcSender, connect, created_address, dev_key
+from scripts.deployment.sender import Receipt, RpcSender, connect, created_address, dev_key, with_reserve
 from scripts.deployment.verify import Check, report, verify
 
 EXAMPLE = DEMO.with_name("example.yaml")
@@ -175,6 +175,19 @@ def test_deploy__transaction_still_waiting(
     assert wrong(verify(put(sender, config, path), config)) == []
     later.join()
     assert sender.nonce() == TRANSACTIONS
+
+
+def test_send__oracle_reads_anew_after_the_estimate(node: AnvilChain, config: Config, path: Path) -> None:
+    sender = RpcSender(node.url, dev_key(0))
+    deployment = put(sender, config, path)
+    poke = deployment.encode("PriceOracle", "poke", 0)
+    request = {"from": sender.address, "to": deployment.addresses["PriceOracle"], "data": poke}
+    cached = sender.web3.eth.estimate_gas(request)  # in the second of the last poke, which has no effect twice
+    node.rpc("evm_increaseTime", 60)
+    node.rpc("evm_mine")
+    fresh = sender.web3.eth.estimate_gas(request)
+    assert fresh > cached * 4 // 3
+    assert fresh < with_reserve(cached, request["to"])
 
 
 def test_deploy__no_ether(node: AnvilChain, config: Config, path: Path) -> None:

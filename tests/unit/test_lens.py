@@ -123,7 +123,11 @@ class Book:
             self.move(market, r.uniform(-jump, jump))
         elif kind == 8:
             account = r.choice(self.accounts)
-            system.call(r.choice(["settle", "rerank", "take_over"]), KEEPER, account, market)
+            deeds = ["settle", "rerank"]
+            if system.specs[market].policy == "BandQueue":
+                # netting the fund's inventory under a policy that reads bands is the one inexact preview
+                deeds.append("take_over")
+            system.call(r.choice(deeds), KEEPER, account, market)
         elif kind == 9:
             system.fund_account(r.choice(TRADERS).address, r.randrange(1, 500) * WAD)
         elif kind == 10:
@@ -213,6 +217,8 @@ def test_size__leaves_room_for_a_fix() -> None:
 def test_views__equal_the_model_on_random_books(deployed: System, seed: int) -> None:
     with undone(deployed):
         book = Book(deployed, seed)
+        if seed % 3 < 2:
+            _, book.prices[seed % 3] = inherit(deployed, seed % 3)
         for i in range(60):
             book.step(3 if i < 35 else 9)
             for account in book.bankrupts():

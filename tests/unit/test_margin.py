@@ -244,6 +244,7 @@ def test_judge_trade__floor_price_counts_the_fee(system: System, side: int) -> N
     system.must("set_risk", GOVERNOR, 0, replace(NO_FEES, taker_fee=1_000, maker_fee=1_000).pack())
     part = 10 * WAD
     refused(trade(system, A, B, -side * part, x - side * share), "margin: worse than floor price")
+
     # just at the floor with the fee: the price that much better, found by the sum it makes
     def given_up(price: int) -> int:
         quote = part * price // WAD

@@ -69,7 +69,7 @@ WIDTHS: dict[type, dict[str, int]] = {
         "open_receipts": 8,
         "receipts": 24,
     },
-    Risk: {name: 24 for name in [f.name for f in dataclass_fields(Risk)][:9]} | {"depth": 40},
+    Risk: dict.fromkeys([f.name for f in dataclass_fields(Risk)][:9], 24) | {"depth": 40},
 }
 NAMES = {kind: kind.__name__.lower() for kind in WIDTHS}
 PACKED = [kind for kind in WIDTHS if kind is not Risk]
