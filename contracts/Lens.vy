@@ -306,7 +306,7 @@ def preview_resolve(account: bytes32) -> Preview:
         for i: uint256 in range(len(books), bound=8):
             book: Book = books[i]
             assert word.in_receipt or book.receipts == 0, "market: receipt open"
-            if book.prices.state != c.STATE_FROZEN and self._bucket_of(book.id) != account:
+            if book.prices.state != c.STATE_FROZEN and not word.in_receipt and self._bucket_of(book.id) != account:
                 moved: int256 = 0
                 book, moved = self._net(book)
                 cash += moved
@@ -386,6 +386,7 @@ def preview_resolve(account: bytes32) -> Preview:
             result.legs += 1
             if walk.finished:
                 # whatever no band could take is the house's, at the index
+                assert self._magnitude(size) - walk.filled <= c.DUST_SIZE, "resolve: plan too small"
                 walk.filled = self._magnitude(size)
                 walk.quoted = self._index_quote(walk.filled, book.prices.index, size < 0)
             else:
@@ -1004,7 +1005,6 @@ def _walk(book: Book, leg: int256, residual: uint256) -> Walk:
         caps: DynArray[uint256, 8] = []
         eligible: uint256 = 0
         chosen, caps, eligible = staticcall IPolicy(book.policy).plan(side)
-        assert len(chosen) > 0, "resolve: empty plan"
         for i: uint256 in range(len(chosen), bound=8):
             if side.size == 0:
                 break
@@ -1023,6 +1023,7 @@ def _walk(book: Book, leg: int256, residual: uint256) -> Walk:
                 if i < eligible:
                     walk.eligible += taken
     walk.finished = side.size == 0 or side.bitmap == 0
+    assert walk.finished or len(walk.cuts) > 0, "resolve: empty plan"
     for i: uint256 in range(len(walk.cuts), bound=40):
         walk.filled += walk.cuts[i].size
         base: uint256 = self._index_quote(walk.filled, book.prices.index, is_long)

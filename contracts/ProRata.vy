@@ -5,6 +5,8 @@
 @license MIT
 @notice Deleverages every band of a side by its open interest: one fraction for all. Only the gap cap
         limits the price, so an account that was already unhealthy may become the next deficit.
+        Meant for rank SINGLE (one band a side). Over more than 32 bands a default takes several calls, each
+        of which starts from the highest band again: what comes out is no longer pro rata.
 @dev Mirror: `python_ref/policies.py`. Reads the bands of the ledger that asks.
 """
 

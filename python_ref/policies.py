@@ -41,7 +41,11 @@ class Policy(Protocol):
 
 
 class ProRata:
-    """Every band of the side by its open interest: one fraction for all. Only the gap cap limits the price."""
+    """Every band of the side by its open interest: one fraction for all. Only the gap cap limits the price.
+
+    Meant for rank SINGLE. Over more than 32 bands each further call starts from the highest band again, and what
+    comes out is no longer pro rata.
+    """
 
     def __init__(self, ledger: Ledger | None = None) -> None:
         self.ledger = ledger

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from python_ref import fixed_math
 from python_ref.bands import Leg, is_riskier
 from python_ref.margin import Margin, price_share, requirement
 from python_ref.price_oracle import Prices
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
-from python_ref.world import World
+from python_ref.world import Revert, World
 from scripts.chain import make_chain
 from scripts.chain.base import account
 from scripts.twin import Twin
@@ -181,3 +182,13 @@ def module_twin() -> Iterator[Twin]:
         twin = Twin(chain, world, full_every=1_000_000)
         twin.bind(ModuleHarness(world), "ClearingHouse", chain.deploy("ModuleHarness", sender=CALLER))
         yield twin
+
+
+def ask(twin: Twin, function: str, *args: Any) -> Any:
+    """Both answers, which agree; None where both refuse, as the compiler's checks do, without a reason."""
+    try:
+        return twin.view("ClearingHouse", function, *args)
+    except Revert as revert:
+        if revert.reason:
+            raise
+        return None

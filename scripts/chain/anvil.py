@@ -20,6 +20,7 @@ from scripts.chain.artifacts import ROOT
 from scripts.chain.base import CHAIN_ID, GAS_LIMIT, START, Chain, ChainUnavailable, RawLog, RawResult
 
 _START_TIMEOUT_S = 20.0
+_RECEIPT_TIMEOUT_S = 30.0
 _TRACE = {"tracer": "callTracer", "tracerConfig": {"onlyTopCall": True}}
 
 
@@ -111,7 +112,7 @@ class AnvilChain(Chain):
             self.rpc("evm_setNextBlockTimestamp", self.now)
             self._set_time = self.now
         # The plain call returns before the block exists; this one waits for the receipt (EIP-7966).
-        receipt = self.rpc("eth_sendTransactionSync", {**request, "gas": hex(GAS_LIMIT), "gasPrice": "0x0"})
+        receipt = self._mined(self.rpc("eth_sendTransaction", {**request, "gas": hex(GAS_LIMIT), "gasPrice": "0x0"}))
         trace = self.rpc("debug_traceTransaction", receipt["transactionHash"], _TRACE)
         logs = [
             RawLog(log["address"], [_bytes(t) for t in log["topics"]], _bytes(log["data"])) for log in receipt["logs"]
@@ -123,6 +124,15 @@ class AnvilChain(Chain):
             logs,
             receipt["contractAddress"] or "",
         )
+
+    def _mined(self, transaction: str) -> dict[str, Any]:
+        """The receipt. anvil mines at once, but on a busy machine the answer can come before the block."""
+        deadline = time.monotonic() + _RECEIPT_TIMEOUT_S
+        while (receipt := self.rpc("eth_getTransactionReceipt", transaction)) is None:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"anvil did not mine {transaction} within {_RECEIPT_TIMEOUT_S:.0f} s")
+            time.sleep(0.002)
+        return dict(receipt)
 
     def _read(self, address: str, slots: list[int]) -> list[int]:
         words = self.batch([("eth_getStorageAt", [address, f"0x{slot:064x}", "latest"]) for slot in slots])

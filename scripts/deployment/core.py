@@ -72,6 +72,7 @@ def parts(config: Config, deployer: str) -> Iterator[Part]:
         "BackstopFund",
         lambda at: (at["Token"], at["ClearingHouse"], at["PriceOracle"], at["Governor"], config.cooldown_s),
     )
+    yield Part("Lens", "Lens", lambda at: (at["ClearingHouse"], at["PriceOracle"]))
 
 
 def mock_feeds(config: Config) -> Iterator[tuple[str, int, int]]:

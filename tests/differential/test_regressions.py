@@ -462,6 +462,29 @@ def test_resolve__forty_bands_take_two_calls(open_book: OpenBook) -> None:
     assert book.trade("l0", "w", 1, 240).ok
 
 
+@pytest.mark.xfail(strict=True, reason="each call plans from the highest band again: the top 32 bands bear all")
+def test_resolve__pro_rata_over_forty_bands(open_book: OpenBook) -> None:
+    """Found by reading: ProRata cuts every band by one fraction, however many there are.
+
+    40 bands of one unit, a bankrupt of 20: each keeps a half, within a few calls.
+    """
+    book = open_book(perp(100, rank=c.RANK_PROFIT, policy="ProRata"))
+    book.deposit("s", 2000)
+    book.deposit("t", 10**5)
+    for i in range(40):
+        book.price(100 + 2 * i)
+        book.deposit(f"l{i}", 10**4)
+        book.open(f"l{i}", "s" if i % 2 else "t", 1, 100 + 2 * i)
+    book.rest_at(178)
+    book.price(242)
+    calls = 1
+    while not book.resolve("s")["finished"] and calls < 4:
+        calls += 1
+    assert book.size("s") == 0
+    for i in range(40):
+        assert 0 <= wad("0.5") - book.size(f"l{i}") <= 4
+
+
 def test_resolve__naming_others_in_an_open_receipt_locks_no_market(open_book: OpenBook) -> None:
     """Found by reading (fixed): netting inside an open receipt closed the leg but left the market counted as locked.
 

@@ -463,6 +463,19 @@ def test_sweep_fees__bad_debt_first(system: System, enough: bool) -> None:
     assert word(system, system.bucket(PROFIT)).cash == fees - repaid
 
 
+@pytest.mark.parametrize("market", [3, 15, 16, 2**253, 2**254, 2**255, 2**256 - 1])
+def test_sweep_fees__not_a_listed_market(system: System, market: int) -> None:
+    """An index whose high bits a shift would drop must not reach market 0 and pay somebody else."""
+    system.must("set_risk", GOVERNOR, LEVERAGE, RISK.pack())
+    books.rich(system, ALICE, BOB)
+    trade(system, A, B, SIZE)
+    fees = market_words(system).fees
+    outcome = system.call("sweep_fees", DAVE.address, market)
+    if market >= c.MAX_MARKETS:
+        refused(outcome, "market: not listed")
+    assert market_words(system).fees == fees > 0
+
+
 def test_words__of_the_fixture_are_what_was_listed(system: System) -> None:
     """The listing stored rank and rates as given, or the tests above prove nothing of the ranks."""
     for market, rank in ((LEVERAGE, c.RANK_LEVERAGE), (PROFIT, c.RANK_PROFIT), (SINGLE, c.RANK_SINGLE)):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -10,9 +10,9 @@ import pytest
 from eth_abi import encode
 from eth_utils import keccak
 
-from scripts.chain import Chain, Outcome, account
-from scripts.chain.artifacts import CONTRACTS, DELEGATES, artifact, canonical, compile_file, paths
-from scripts.system import FILLER, GOVERNOR, KEEPER, LIMITS, RISK, WAD, Actor, MarketSpec, System
+from scripts.chain import Chain, Outcome, account, make_chain
+from scripts.chain.artifacts import CONTRACTS, DELEGATES, artifact, canonical, compile_file, compile_source, paths
+from scripts.system import FILLER, GOVERNOR, KEEPER, LIMITS, RISK, WAD, Actor, MarketSpec, System, deploy
 from tests import books
 from tests.books import ALICE, BOB, CAROL, DAVE, ok, refused, word
 
@@ -301,6 +301,101 @@ def test_delegate__called_directly_holds_and_changes_nothing(system: System, del
     assert all(value == 1 for value in left.values())
     if delegate != "AccountDesk":
         assert chain.dump(at) == {}
+
+
+HOOKED = """
+# pragma version 0.4.3
+balanceOf: public(HashMap[address, uint256])
+decimals: public(uint8)
+target: address
+data: Bytes[2048]
+success: public(bool)
+response: public(Bytes[256])
+
+@deploy
+def __init__(symbol: String[16], decimals: uint8):
+    self.decimals = decimals
+
+@external
+def mint(owner: address, amount: uint256):
+    self.balanceOf[owner] += amount
+
+@external
+def arm(target: address, data: Bytes[2048]):
+    self.target = target
+    self.data = data
+    self.success = True
+
+@internal
+def _hook():
+    if self.target != empty(address):
+        self.success, self.response = raw_call(self.target, self.data, max_outsize=256, revert_on_failure=False)
+
+@external
+def transferFrom(owner: address, to: address, amount: uint256) -> bool:
+    self.balanceOf[owner] -= amount
+    self.balanceOf[to] += amount
+    self._hook()
+    return True
+
+@external
+def transfer(to: address, amount: uint256) -> bool:
+    self.balanceOf[msg.sender] -= amount
+    self.balanceOf[to] += amount
+    self._hook()
+    return True
+"""
+
+
+@pytest.fixture(scope="module")
+def hooked() -> Iterator[System]:
+    """A system whose token calls back in the middle of a transfer."""
+    with make_chain("revm") as chain:
+        put = chain.deploy
+
+        def deploy_other(contract: Any, *args: Any, **more: Any) -> str:
+            return put(compile_source("Hooked", HOOKED) if contract == "MockToken" else contract, *args, **more)
+
+        chain.deploy = deploy_other  # type: ignore[method-assign]
+        yield deploy(chain, [MarketSpec("ETH", PRICE)], 18)
+
+
+@pytest.mark.parametrize("outer", ["deposit", "withdraw"])
+@pytest.mark.parametrize("function", sorted(LEDGER))
+def test_clearing_house__is_locked_while_it_calls_the_token(hooked: System, function: str, outer: str) -> None:
+    """One lock for the whole family: no writer of any delegate can be entered during a deposit or a withdrawal.
+
+    The lock refuses without a reason and before anything else; a missing lock would show the function's own reason.
+    """
+    chain, house, token = hooked.chain, hooked.clearing_house.address, hooked.addresses["Token"]
+    mark = chain.snapshot()
+    try:
+        assert chain.call(KEEPER, token, "mint", ALICE.address, 10).ok
+        assert chain.call(ALICE.address, house, "deposit", A, 5).ok
+        entry = next(e for e in artifact("ClearingHouse").abi if e.get("name") == function)
+        types = [canonical(i) for i in entry["inputs"]]
+        data = _selector(entry) + encode(types, list(LEDGER[function][2](hooked)))
+        assert chain.call(KEEPER, token, "arm", house, data).ok
+        arguments = (A, 5) if outer == "deposit" else (A, 5, ALICE.address)
+        assert chain.call(ALICE.address, house, outer, *arguments).ok
+        assert chain.view(token, "success") is False
+        assert chain.view(token, "response") == b""
+    finally:
+        chain.revert(mark)
+
+
+def test_clearing_house__can_be_asked_while_it_calls_the_token(hooked: System) -> None:
+    """Views without state of a trade under way answer within a call, which also shows that the hook reaches it."""
+    chain, house, token = hooked.chain, hooked.clearing_house.address, hooked.addresses["Token"]
+    mark = chain.snapshot()
+    try:
+        assert chain.call(KEEPER, token, "mint", ALICE.address, 5).ok
+        assert chain.call(KEEPER, token, "arm", house, keccak(b"claim_epoch()")[:4]).ok
+        assert chain.call(ALICE.address, house, "deposit", A, 5).ok
+        assert chain.view(token, "success") is True
+        assert chain.view(token, "response") == bytes(32)
+    finally:
+        chain.revert(mark)
 
 
 def test_clearing_house__forwards_unknown_selectors_to_the_end_of_the_line(system: System) -> None:

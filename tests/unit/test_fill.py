@@ -79,6 +79,13 @@ def test_fill__price_band_edges_exactly(system: System) -> None:
     ok(system.trade(0, A, B, WAD, most))
 
 
+@pytest.mark.parametrize("price", [0, c.MAX_PRICE, 2**255, 2**256 - 1])
+def test_fill__absurd_price(system: System, price: int) -> None:
+    """Both sides refuse alike, also where a product leaves the word."""
+    books.rich(system, ALICE, BOB)
+    assert not system.trade(0, A, B, WAD, price).ok
+
+
 def test_fill__lot(system: System) -> None:
     books.rich(system, ALICE, BOB)
     refused(system.trade(2, A, B, WAD + 10**14, 100 * WAD), "fill: lot")

@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 from fractions import Fraction
 from math import ceil, floor
-from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from python_ref import constants as c
-from python_ref.world import Revert
 from scripts.twin import Twin
-from tests.harness import module_twin
+from tests.harness import ask, module_twin
 
 MAX_UINT = 2**256 - 1
 MAX_INT, MIN_INT = 2**255 - 1, -(2**255)
@@ -25,15 +23,6 @@ def twin() -> Iterator[Twin]:
     """The harness and its model."""
     with module_twin() as made:
         yield made
-
-
-def ask(twin: Twin, function: str, *args: Any) -> Any:
-    """Both answers, which agree; None where both refuse."""
-    try:
-        return twin.view("ClearingHouse", function, *args)
-    except Revert as revert:
-        assert revert.reason == ""
-        return None
 
 
 uints = st.one_of(

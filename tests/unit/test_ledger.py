@@ -180,6 +180,15 @@ def test_deposit__more_than_the_word_holds(system: System) -> None:
     assert word(system, A).cash == 0
 
 
+@pytest.mark.parametrize("amount", [2**160, 2**255 - 1, 2**255, 2**256 - 1])
+def test_custody__absurd_amounts(system: System, amount: int) -> None:
+    """Both sides refuse alike, also where a conversion leaves the word."""
+    books.rich(system, ALICE)
+    assert not system.call("withdraw", ALICE.address, A, amount, ALICE.address).ok
+    assert not system.call("transfer", ALICE.address, A, ALICE.account(1), amount).ok
+    assert not system.call("repay_bad_debt", ALICE.address, A, amount).ok
+
+
 # ---- withdrawing from exposure ---------------------------------------------------------------------
 
 

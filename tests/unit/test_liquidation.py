@@ -323,6 +323,29 @@ def test_liquidate__newcomer_as_taker_while_bad_debt(system: System) -> None:
     ok(liquidate(system))
 
 
+def test_liquidate__late_cash_pays_and_a_release_folds_it(system: System) -> None:
+    """Whole while the bad debt stands: flat with negative cash and as much late cash; nobody is shut in by it."""
+    sick(system, 1, 650_000)
+    books.fund(system, DAVE, 10_000 * WAD)
+    ok(trade(system, D, B, 400 * WAD, prices(system).index))
+    move(system, 0, 900 * WAD)
+    ok(system.call("resolve", BOB.address, D, ()))
+    assert domain(system).bad_debt > 0
+    r = exposure(system, A)
+    books.top_up_to(system, ALICE, r.m_kind // 100)
+    books.rich(system, BOB, amount=10**6 * WAD)
+    assert ok(system.call("liquidate", BOB.address, A, 0, B, 2**256 - 1)).value == SIZE
+    a = word(system, A)
+    assert (a.legs, a.has_late) == (0, True)
+    assert a.cash < 0
+    system.twin.advance(c.RESIDENCY_S)
+    refused(system.call("release", BOB.address, A), "release: not flat")
+    system.must("rebase_claims", BOB.address)
+    outcome = ok(system.call("release", BOB.address, A))
+    assert event(outcome, "LateFolded")["account"] == A
+    assert 0 <= word(system, A).cash < WAD * 10
+
+
 @SIDES
 def test_liquidate__cross_account_only_the_named_leg(system: System, side: int) -> None:
     books.rich(system, BOB, CAROL)

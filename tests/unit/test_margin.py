@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from math import floor, trunc
-from typing import Any
 
 import pytest
 from hypothesis import given
@@ -18,12 +17,11 @@ from hypothesis import strategies as st
 from python_ref import constants as c
 from python_ref.margin import price_share, requirement
 from python_ref.words import Market
-from python_ref.world import Revert
 from scripts.system import GOVERNOR, RISK, WAD, MarketSpec, System
 from scripts.twin import Twin
 from tests import books
 from tests.books import ALICE, BOB, CAROL, DAVE, ceil_div, exposure, leg, move, ok, prices, refused, word
-from tests.harness import module_twin
+from tests.harness import ask, module_twin
 
 PRICE = 1_000 * WAD
 NO_FEES = replace(RISK, taker_fee=0)
@@ -320,15 +318,6 @@ def shared() -> Iterator[Twin]:
     """The modules' insides and their model."""
     with module_twin() as made:
         yield made
-
-
-def ask(twin: Twin, function: str, *args: Any) -> Any:
-    """Both answers, which agree; None where both refuse."""
-    try:
-        return twin.view("ClearingHouse", function, *args)
-    except Revert as revert:
-        assert revert.reason == ""
-        return None
 
 
 claim_indices = st.one_of(st.integers(c.MIN_CLAIM_INDEX, c.INDEX_ONE), st.just(c.INDEX_ONE))
