@@ -29,7 +29,7 @@ demo: $(VENV)/stamp node_modules/stamp  ## the waterfall told step by step on a 
 test: $(VENV)/stamp node_modules/stamp  ## unit and differential tests (TESTS=path, WORKERS=n, PYTEST_ARGS=…)
 	@$(RUN) -m pytest -n $(WORKERS) -q $(PYTEST_ARGS) $(TESTS)
 
-devnet: $(VENV)/stamp node_modules/stamp  ## a running node with everything deployed (PORT, SCENARIO)
+devnet: $(VENV)/stamp node_modules/stamp  ## a running node with everything deployed (PORT, POLICY)
 	@$(RUN) -m scripts.devnet $(OPTIONS)
 
 lint: $(VENV)/stamp  ## ruff, and mypy on the model

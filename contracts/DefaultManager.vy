@@ -480,8 +480,7 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
             quote=quote,
             open_interest=before,
         )
-    receipt.finished = p.finished
-    if receipt.finished and filled < total:
+    if p.finished and filled < total:
         # only the residue is left on the other side: the house takes the dust at the index
         assert total - filled <= c.DUST_SIZE, "resolve: plan too small"
         base: uint256 = self._index_quote(total, x, is_long)
@@ -506,7 +505,10 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
         cash += convert(gap_quoted, int256)
     m = margin._shift(m, close.market, account, change, cash)
     ledger._store_market(close.market, m)
-    if receipt.finished and ledger._load_account(account).in_receipt:
+    word: words.Account = ledger._load_account(account)
+    # a cut walk whose rest was dust has closed the leg all the same
+    receipt.finished = (word.legs >> close.market) & 1 == 0
+    if receipt.finished and word.in_receipt:
         ledger._count_receipt(close.market, False)
     receipt.legs += 1
     log LegClosed(

@@ -314,8 +314,7 @@ class DefaultManager(RebaseManager):
                 quote=quote,
                 open_interest=before,
             )
-        finished = p.finished
-        if finished and filled < total:
+        if p.finished and filled < total:
             # only the residue is left on the other side: the house takes the dust at the index
             require(total - filled <= c.DUST_SIZE, "resolve: plan too small")
             base = self._index_quote(total, x, is_long)
@@ -327,7 +326,10 @@ class DefaultManager(RebaseManager):
         change, cash = (filled, -quote) if is_long else (-filled, quote)
         self._shift(venue, account, change, cash)
         self._close_venue(venue)
-        if finished and self.load_account_word(account).in_receipt:
+        word = self.load_account_word(account)
+        # a cut walk whose rest was dust has closed the leg all the same
+        finished = not word.legs >> close.market & 1
+        if finished and word.in_receipt:
             self._count_receipt(close.market, -1)
         # what the winners gave up against the index, rounded against the bankrupt
         worth = self._index_quote(filled, x, not is_long)

@@ -213,6 +213,9 @@ class Margin(Bands):
         word.cash += cash_change
         word.touched = self.world.now
         post = leg.size + change
+        if 0 < post <= c.DUST_SIZE:
+            # as in a trade; a short's dust may need more residue than there is, and a default must not stop at that
+            post = 0
         self._place(venue.words, venue.id, account, word, leg, post, leg.entry, leg.band)
         self.store_account_word(account, word)
 

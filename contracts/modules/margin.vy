@@ -367,6 +367,9 @@ def _shift(
     m.pot -= leg.pending
     word.touched = block.timestamp
     post: int256 = leg.size + change
+    if post > 0 and post <= convert(c.DUST_SIZE, int256):
+        # as in a trade; a short's dust may need more residue than there is, and a default must not stop at that
+        post = 0
     m, word = bands._place(m, market, account, word, leg, post, leg.entry, leg.band)
     ledger._store_account(account, word)
     return m

@@ -246,6 +246,15 @@ def test_rebase__settlement_needed_where_the_winner_has_left(system: System) -> 
     refused(rebase(system), "rebase: settlement needed")
 
 
+def test_add_market__closed_while_bad_debt(system: System) -> None:
+    """A new market's bucket would be a newcomer (rule 5)."""
+    bad_debt(system)
+    arguments = (2, RISK.pack(), LIMITS.pack(), PRICE, system.addresses["ProRata"])
+    refused(system.call("add_market", GOVERNOR, *arguments), "ledger: closed to newcomers")
+    ok(rebase(system))
+    ok(system.call("add_market", GOVERNOR, *arguments))
+
+
 # ---- gifts -----------------------------------------------------------------------------------------
 
 

@@ -67,7 +67,7 @@ def family() -> dict[str, str]:
 
 def test_reasons__same_in_contract_and_model() -> None:
     contracts, models = all_reasons(contract_files()), all_reasons(model_files())
-    # the Governor guards parameters that its model checks by the same names through helpers of its own
+    # the Governor guards parameters that its model checks by the same names through functions of its own
     missing = {r: f for r, f in contracts.items() if r not in models and r not in NO_MIRROR}
     extra = {r: f for r, f in models.items() if r not in contracts and r not in MODEL_ONLY}
     assert missing == {}, "in a contract and in no model"
