@@ -114,6 +114,9 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     )
     size = min(min(size, max_size), q)
     assert size > 0, "liquidation: zero size"
+    if q - size <= c.DUST_SIZE:
+        # a rest of dust would go to the house, and leave the account a few wei short
+        size = q
     quote: uint256 = 0
     discount: uint256 = 0
     if is_long:

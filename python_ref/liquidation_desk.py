@@ -69,6 +69,9 @@ class LiquidationDesk(DefaultManager):
         )
         size = min(size, max_size, q)
         require(size > 0, "liquidation: zero size")
+        if q - size <= c.DUST_SIZE:
+            # a rest of dust would go to the house, and leave the account a few wei short
+            size = q
         if is_long:
             quote = mul_div_up(size, price, c.WAD)
             discount = max(0, mul_div_down(size, x, c.WAD) - quote)
