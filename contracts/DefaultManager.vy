@@ -211,7 +211,8 @@ def _write_receipt(account: bytes32, start: words.Account, r: margin.Exposure) -
     # E(x) <= E_kind < 0: the interval holds the index
     receipt.deficit = convert(-fixed_math._floor_div(r.e_index, convert(c.WAD, int256)), uint256)
     receipt.finished = True
-    domain.receipts += 1
+    # ids come round again: a number must never stop a default
+    domain.receipts = (domain.receipts + 1) % 2**24
     ledger._store_globals(domain)
     closes: DynArray[Close, 8] = []
     closes, receipt = self._share_out(account, start, r.m_index, receipt)

@@ -12,6 +12,7 @@ from python_ref import constants as c
 from python_ref.fixed_math import ceil_div, floor_div, log2_band, mul_div_down, mul_div_up, sint, uint
 from python_ref.ledger import Ledger
 from python_ref.words import Account, Band, Cell, Market, Position
+from python_ref.world import require
 
 
 @dataclass
@@ -76,6 +77,8 @@ class Bands(Ledger):
     def _enter_band(self, m: Market, market: int, is_long: bool, band: int, size: int) -> Band:
         """Add ``size`` of open interest to a band, opening it if it is empty; changes ``m``."""
         state = self.load_band(market, is_long, band)
+        # else a default that bumps the scale beyond its 8 bits could not be resolved
+        require(state.scale < c.WORN_SCALE, "bands: worn out")
         if state.a == 0:
             state.a = c.ONE_A
         if state.oi == 0:

@@ -62,6 +62,9 @@ MAX_SIZE = 10**30
 MAX_PLAN = 32
 """Bands after which a call asks its policy for no more; a longer walk stays open as a receipt (rule 26)."""
 
+WORN_SCALE = 248
+"""A band bumped so often takes nobody in: who is in it can bump it some four times more, and a scale has 8 bits."""
+
 BUCKET_RESERVE = 10**12
 """Gons a bucket never pays out: they back the dust of funding and rounding (rule 29)."""
 

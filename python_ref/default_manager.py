@@ -123,7 +123,8 @@ class DefaultManager(RebaseManager):
         """Cover, deleverage and write off what a bankrupt lacks at the index; the receipt proves the sum."""
         domain = self.load_globals_words()
         receipt = Receipt(id=domain.receipts, deficit=uint(-floor_div(r.e_index, c.WAD)))
-        domain.receipts += 1
+        # ids come round again: a number must never stop a default
+        domain.receipts = (domain.receipts + 1) % 2**24
         self.store_globals(domain)
         closes = self._share_out(account, word, r.m_index, receipt)
         self._weigh(closes)

@@ -43,9 +43,7 @@ RISK = Risk(
 )
 """Rates of a market unless said otherwise: 50× at most, 1 % maintenance, 0.5 % penalty."""
 
-LIMITS = Limits(
-    oi_cap=10**12 * WAD, min_size=10**15, lot_exp=12, rank=c.RANK_LEVERAGE, octave_bits=6, listed=True
-)
+LIMITS = Limits(oi_cap=10**12 * WAD, min_size=10**15, lot_exp=12, rank=c.RANK_LEVERAGE, octave_bits=6, listed=True)
 
 
 @dataclass(frozen=True)
@@ -229,9 +227,7 @@ def deploy(
         delegates["AccountDesk"],
     )
     registry = Registry()
-    house = ClearingHouse(
-        world, house_address, token, decimals, oracle, GOVERNOR, registry, LiquidationEngine()
-    )
+    house = ClearingHouse(world, house_address, token, decimals, oracle, GOVERNOR, registry, LiquidationEngine())
     twin.bind(house, "ClearingHouse", house_address)
     engine = put("LiquidationEngine")
     policies = {"ProRata": put("ProRata"), "BandQueue": put("BandQueue")}
@@ -240,9 +236,7 @@ def deploy(
     orders = Orders(world, house, orders_address, CHAIN_ID)
     twin.bind(orders, "Orders", orders_address)
     fund_address = put("BackstopFund", token_address, house_address, oracle_address, GOVERNOR, cooldown_s)
-    fund = BackstopFund(
-        world, fund_address, token, decimals, house, house_address, oracle, GOVERNOR, cooldown_s
-    )
+    fund = BackstopFund(world, fund_address, token, decimals, house, house_address, oracle, GOVERNOR, cooldown_s)
     twin.bind(fund, "BackstopFund", fund_address)
     addresses = {
         **delegates,

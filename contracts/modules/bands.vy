@@ -116,6 +116,8 @@ def _enter_band(before: words.Market, market: uint256, is_long: bool, band: uint
     """
     m: words.Market = before
     state: words.Band = ledger._load_band(market, is_long, band)
+    # else a default that bumps the scale beyond its 8 bits could not be resolved
+    assert state.scale < c.WORN_SCALE, "bands: worn out"
     if state.a == 0:
         state.a = c.ONE_A
     if state.oi == 0:

@@ -28,6 +28,7 @@ WITHDRAW_RATIO_PPM: constant(uint256) = 200_000
 MAX_PRICE: constant(uint256) = 10**26
 MAX_SIZE: constant(uint256) = 10**30
 MAX_PLAN: constant(uint256) = 32
+WORN_SCALE: constant(uint256) = 248
 BUCKET_RESERVE: constant(uint256) = 10**12
 
 STATE_LIVE: constant(uint256) = 0

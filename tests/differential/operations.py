@@ -50,15 +50,14 @@ class Operations:
     def __init__(self, chain: Chain, decimals: int) -> None:
         self.events: Counter[str] = Counter()
         self.follower = IdealFollower(10 ** (18 - decimals))
-        self.system: System = deploy(
-            chain, SPECS, decimals, cooldown_s=3_600, full_every=50, observer=self._follow
-        )
+        self.system: System = deploy(chain, SPECS, decimals, cooldown_s=3_600, full_every=50, observer=self._follow)
         self.world = self.system.twin.world
         self.seen = Snapshot(self.world)
         self.outcomes: Counter[str] = Counter()
         self.steps = 0
         self.widest = Fraction(0)
-        self.accounts: tuple[bytes, ...] = tuple(t.account() for t in TRADERS) + (
+        self.accounts: tuple[bytes, ...] = (
+            *(t.account() for t in TRADERS),
             TRADERS[0].account(1),
             TRADERS[1].account(1),
         )

@@ -71,9 +71,7 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
             flags=st.integers(0, 7),
             odd=st.integers(0, 3),
         )
-        def trade(
-            self, market: int, buyer: int, seller: int, notional: int, bps: int, flags: int, odd: int
-        ) -> None:
+        def trade(self, market: int, buyer: int, seller: int, notional: int, bps: int, flags: int, odd: int) -> None:
             self.do.trade(market, buyer, seller, notional, bps, flags, odd)
 
         @rule(buyer=WHO, seller=WHO, size=st.integers(0, 50))

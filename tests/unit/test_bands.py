@@ -209,7 +209,9 @@ def test_deleverage__one_band(
         shared.revert(kept)
 
 
-cuts_of_a_band = st.lists(st.tuples(st.integers(1, 10**6), st.integers(-(10**24), 10**24)), min_size=1, max_size=12)
+MOST = c.MAX_PRICE // c.WAD
+"""Money per wei of size at the highest price: what a wei can bring into the cash index, which has 160 bits."""
+cuts_of_a_band = st.lists(st.tuples(st.integers(1, 10**6), st.integers(-MOST, MOST)), min_size=1, max_size=12)
 
 
 @given(cuts_of_a_band, st.booleans())
@@ -225,11 +227,13 @@ def test_deleverage__many_times_loses_to_the_house_only(
         for who, part in ((ACCOUNT, total // 3), (OTHER, total - total // 3)):
             put(shared, "put_position", who, MARKET, Position(c.ONE_A, part, 0, 0, 0, 1, BAND, is_long))
         paid = 0
-        for millionth, quote in cuts:
+        for millionth, price in cuts:
             left = band_of(shared, is_long).oi
             if left == 0:
                 break
-            put(shared, "deleverage", MARKET, is_long, BAND, max(1, left * millionth // 10**6), quote)
+            size = max(1, left * millionth // 10**6)
+            quote = size * price
+            put(shared, "deleverage", MARKET, is_long, BAND, size, quote)
             paid += quote if is_long else -quote
         legs = [read(shared, who, 0) for who in (ACCOUNT, OTHER)]
         held, oi = sum(abs(leg.size) for leg in legs), band_of(shared, is_long).oi

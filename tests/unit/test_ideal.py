@@ -133,9 +133,7 @@ def test_the_gap_cap_protects_every_healthy_account(seed: int, index: int) -> No
     for account in sorted(ledger.accounts, key=str):
         if ledger.size(account, 0) >= 0 or ledger.equity(account, prices) >= 0:
             continue
-        healthy = {
-            a for a in ledger.accounts if ledger.equity(a, prices) >= ledger.maintenance(a, prices, rates)
-        }
+        healthy = {a for a in ledger.accounts if ledger.equity(a, prices) >= ledger.maintenance(a, prices, rates)}
         receipt = ledger.default(account, 0, index, GAP)
         assert receipt.seized + receipt.cover + receipt.booked == receipt.deficit
         for a in healthy:
