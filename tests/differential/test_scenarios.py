@@ -189,7 +189,7 @@ def test_command__says_in_one_line_that_anvil_is_missing(
     """A network that this machine does not have."""
     monkeypatch.delenv("ANVIL", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
-    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("scripts.chain.anvil.ROOT", tmp_path)  # what npm may have installed lies there
 
     code = demo.main(["--network", "anvil"])
 
