@@ -25,9 +25,10 @@
 from ethereum.ercs import IERC20
 from ethereum.ercs import IERC20Detailed
 
-from interfaces import IClearingHouse
-from interfaces import IPriceOracle
-from modules import constants as c
+from contracts.interfaces import IClearingHouse
+from contracts.interfaces import IPriceOracle
+from contracts.modules import constants as c
+from contracts.modules import words
 
 implements: IERC20
 implements: IERC20Detailed
@@ -713,10 +714,11 @@ def _used(market: uint256) -> uint256:
 @internal
 def _is_locked() -> bool:
     """
-    @notice Bad debt (globals word 0, bits 128 to 239) or an open receipt (word 1, bits 224 to 231), SPEC §3.
+    @notice While there is bad debt or an open receipt.
     """
-    words: uint256[2] = staticcall IClearingHouse(CLEARING_HOUSE).load_globals()
-    return (words[0] >> 128) & (2**112 - 1) != 0 or (words[1] >> 224) & 255 != 0
+    raw: uint256[2] = staticcall IClearingHouse(CLEARING_HOUSE).load_globals()
+    domain: words.Globals = words._unpack_globals(raw[0], raw[1])
+    return domain.bad_debt != 0 or domain.open_receipts != 0
 
 
 @view
@@ -735,10 +737,11 @@ def _require_governor():
 @internal
 def _inventory(market: uint256) -> (bool, bool):
     """
-    @notice Whether the bucket holds a position (header, bit 160 + m) and whether it is long (second word, bit 255).
+    @notice Whether the bucket holds a position, and whether it is long.
     """
-    words: uint256[34] = staticcall IClearingHouse(CLEARING_HOUSE).load_account(self._bucket(market))
-    return (words[0] >> (160 + market)) & 1 == 1, words[2 + 2 * market] >> 255 == 1
+    raw: uint256[34] = staticcall IClearingHouse(CLEARING_HOUSE).load_account(self._bucket(market))
+    position: words.Position = words._unpack_position(raw[1 + 2 * market], raw[2 + 2 * market])
+    return (words._unpack_account(raw[0]).legs >> market) & 1 == 1, position.is_long
 
 
 @view
@@ -753,11 +756,11 @@ def _is_running(market: uint256) -> bool:
 def _auction_price(market: uint256, is_long: bool, index: uint256) -> uint256:
     """
     @notice A long is sold from x(1 + s) down to x(1 - s), a short bought back from x(1 - s) up to x(1 + s);
-            s is 1 % or the market's maintenance rate (risk word, bits 24 to 47). Rounded for the fund.
+            s is 1 % or the market's maintenance rate. Rounded for the fund.
     """
     elapsed: uint256 = block.timestamp - self.auction_start[market]
-    words: uint256[8] = staticcall IClearingHouse(CLEARING_HOUSE).load_market(market)
-    spread: uint256 = min(MAX_SPREAD_PPM, (words[2] >> 24) & (2**24 - 1))
+    raw: uint256[8] = staticcall IClearingHouse(CLEARING_HOUSE).load_market(market)
+    spread: uint256 = min(MAX_SPREAD_PPM, words._maintenance(raw[2]))
     whole: uint256 = c.PPM * AUCTION_S
     if is_long:
         return (index * (whole + spread * AUCTION_S - 2 * spread * elapsed) + whole - 1) // whole

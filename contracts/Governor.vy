@@ -12,21 +12,9 @@
      Mirror: `python_ref/governor.py`.
 """
 
-from interfaces import IClearingHouse
-from modules import constants as c
-
-
-struct Risk:
-    initial: uint256
-    maintenance: uint256
-    penalty: uint256
-    fund_share: uint256
-    taker_fee: uint256
-    maker_fee: uint256
-    fill_band: uint256
-    target: uint256
-    backstop: uint256
-    depth: uint256
+from contracts.interfaces import IClearingHouse
+from contracts.modules import constants as c
+from contracts.modules import words
 
 
 event OwnerProposed:
@@ -223,9 +211,9 @@ def tighten_risk(target: address, market: uint256, word: uint256):
     """
     self._require_owner_or_guardian()
     self._check_risk(word)
-    words: uint256[8] = staticcall IClearingHouse(target).load_market(market)
-    old: Risk = self._risk_of(words[2])
-    new: Risk = self._risk_of(word)
+    raw: uint256[8] = staticcall IClearingHouse(target).load_market(market)
+    old: words.Risk = words._unpack_risk(raw[2])
+    new: words.Risk = words._unpack_risk(word)
     assert new.initial >= old.initial, "governor: initial loosens"
     assert new.maintenance >= old.maintenance, "governor: maintenance loosens"
     assert new.penalty == old.penalty, "governor: penalty changes"
@@ -248,12 +236,13 @@ def tighten_limits(target: address, market: uint256, word: uint256):
     """
     self._require_owner_or_guardian()
     self._check_limits(word)
-    words: uint256[8] = staticcall IClearingHouse(target).load_market(market)
-    old: uint256 = words[3]
-    assert word & (2**104 - 1) <= old & (2**104 - 1), "governor: oi_cap loosens"
-    assert (word >> 104) & (2**80 - 1) >= (old >> 104) & (2**80 - 1), "governor: min_size loosens"
+    raw: uint256[8] = staticcall IClearingHouse(target).load_market(market)
+    old: words.Limits = words._unpack_limits(raw[3])
+    new: words.Limits = words._unpack_limits(word)
+    assert new.oi_cap <= old.oi_cap, "governor: oi_cap loosens"
+    assert new.min_size >= old.min_size, "governor: min_size loosens"
     # lot_exp, rank, octave_bits, listed; the ledger counts open receipts itself and ignores that field
-    assert (word ^ old) & OTHER_LIMITS == 0, "governor: other limits change"
+    assert (word ^ raw[3]) & OTHER_LIMITS == 0, "governor: other limits change"
     log LimitsTightened(target=target, market=market, word=word)
     extcall IClearingHouse(target).set_limits(market, word)
 
@@ -316,7 +305,7 @@ def _check_call(target: address, data: Bytes[MAX_DATA]):
 @pure
 @internal
 def _check_risk(word: uint256):
-    r: Risk = self._risk_of(word)
+    r: words.Risk = words._unpack_risk(word)
     assert r.maintenance > 0, "governor: maintenance is zero"
     assert r.initial > r.maintenance, "governor: initial <= maintenance"
     assert r.initial <= c.PPM, "governor: initial > 1"
@@ -332,31 +321,11 @@ def _check_risk(word: uint256):
 @pure
 @internal
 def _check_limits(word: uint256):
-    assert (word >> 104) & (2**80 - 1) > c.DUST_SIZE, "governor: min_size is dust"
-    assert (word >> 184) & 255 <= 30, "governor: lot_exp > 30"
-    assert (word >> 200) & 15 <= c.RANK_LEVERAGE, "governor: unknown rank"
-    assert (word >> 204) & 15 <= 6, "governor: octave_bits > 6"
-
-
-@pure
-@internal
-def _risk_of(word: uint256) -> Risk:
-    """
-    @notice The fields of a risk word, SPEC §3: nine of 24 bits, depth of 40.
-    """
-    m: uint256 = 2**24 - 1
-    return Risk(
-        initial=word & m,
-        maintenance=(word >> 24) & m,
-        penalty=(word >> 48) & m,
-        fund_share=(word >> 72) & m,
-        taker_fee=(word >> 96) & m,
-        maker_fee=(word >> 120) & m,
-        fill_band=(word >> 144) & m,
-        target=(word >> 168) & m,
-        backstop=(word >> 192) & m,
-        depth=word >> 216,
-    )
+    l: words.Limits = words._unpack_limits(word)
+    assert l.min_size > c.DUST_SIZE, "governor: min_size is dust"
+    assert l.lot_exp <= 30, "governor: lot_exp > 30"
+    assert l.rank <= c.RANK_LEVERAGE, "governor: unknown rank"
+    assert l.octave_bits <= 6, "governor: octave_bits > 6"
 
 
 @view

@@ -9,8 +9,8 @@
      per base unit. Mirror: `python_ref/price_oracle.py`.
 """
 
-from .interfaces import IPriceOracle
-from .modules import constants as c
+from contracts.interfaces import IPriceOracle
+from contracts.modules import constants as c
 
 implements: IPriceOracle
 
