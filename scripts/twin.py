@@ -33,6 +33,17 @@ class Mismatch(AssertionError):
         self.model = model
 
 
+@dataclass(frozen=True)
+class Step:
+    """One call as it was made: enough to make it again on a fresh deployment."""
+
+    now: int
+    name: str
+    function: str
+    sender: str
+    args: tuple[Any, ...]
+
+
 class _Discard(Revert):
     """Ends a view on the model, so that the world rolls back what the view wrote."""
 
@@ -53,6 +64,8 @@ class Twin:
         self.full_every = full_every
         self.steps = 0
         self.observer: Observer | None = None
+        self.trace: list[Step] | None = None
+        """Every call from now on, where somebody wants to know: set it to a list."""
         self._bound: dict[str, _Bound] = {}
         self._places: dict[Key, tuple[str, int]] = {}
         self._sync()
@@ -82,6 +95,8 @@ class Twin:
         self._sync()
         bound = self._bound[name]
         text = f"{name}.{function}({', '.join(map(repr, args))}) by {sender} at {self.world.now}"
+        if self.trace is not None:
+            self.trace.append(Step(self.world.now, name, function, sender, args))
         outcome = self.chain.call(sender, bound.address, function, *args)
         written: set[Key] = set()
 

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from scripts.chain import Chain
-from tests.differential.operations import FEED_NORMAL, FEED_REVERTS, SPECS, TRADERS, Operations
+from scripts.campaign.operations import FEED_NORMAL, FEED_REVERTS, SPECS, TRADERS, Operations
 
 WHO = st.integers(0, len(TRADERS) + 1)
 TRADER = st.integers(0, len(TRADERS) - 1)

@@ -1,0 +1,1 @@
+"""Campaigns: long sequences of operations, steered into regimes, compared after every step."""
