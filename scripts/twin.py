@@ -1,14 +1,15 @@
 """One call, two worlds: the contract on a chain and its model, compared after every step.
 
-Compared are success, revert reason, return value, events in order, and storage word by word at the slots that
-the compiler's layout gives. A difference raises :class:`Mismatch`, which names the first differing field.
+Compared are success, revert reason, return value, events in order, and after every call every storage word that the
+model has ever written, at the slots that the compiler's layout gives; at intervals the chain's own list of words is
+searched for others. A difference raises :class:`Mismatch`, which names the first differing field.
 """
 
 from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
@@ -54,11 +55,31 @@ class _Bound:
     address: str
 
 
+@dataclass
+class _Shelf:
+    """The known words of one contract: where they are, and what they have to be."""
+
+    address: str
+    layout: dict[str, Any]
+    at: dict[Key, int] = field(default_factory=dict)
+    slots: list[int] = field(default_factory=list)
+    words: list[int] = field(default_factory=list)
+
+    def put(self, key: Key, word: int) -> None:
+        at = self.at.get(key)
+        if at is None:
+            self.at[key] = len(self.slots)
+            self.slots.append(slot(self.layout, *key[1:]))
+            self.words.append(word)
+        else:
+            self.words[at] = word
+
+
 class Twin:
     """A chain and a world that go in step. ``steps`` counts the calls compared."""
 
     def __init__(self, chain: Chain, world: World, full_every: int = 100) -> None:
-        """Compare every known word after each ``full_every`` calls, and otherwise those that the call wrote."""
+        """List the chain's words after each ``full_every`` calls; every known word is compared after each call."""
         self.chain = chain
         self.world = world
         self.full_every = full_every
@@ -67,7 +88,7 @@ class Twin:
         self.trace: list[Step] | None = None
         """Every call from now on, where somebody wants to know: set it to a list."""
         self._bound: dict[str, _Bound] = {}
-        self._places: dict[Key, tuple[str, int]] = {}
+        self._shelves: dict[str, _Shelf] = {}
         self._sync()
 
     def bind(self, model: Any, name: str, address: str) -> None:
@@ -79,6 +100,9 @@ class Twin:
         contract = self.chain.contract(address)
         self.chain.attach(contract.artifact, address, name)
         self._bound[name] = _Bound(model, contract.address)
+        for key in self.world.words:  # what the model's constructor wrote
+            if key[0] == name:
+                self._put(key)
 
     def address(self, name: str) -> str:
         """Where the contract bound to ``name`` is."""
@@ -115,12 +139,11 @@ class Twin:
         self._compare_result(text, outcome, value, reason)
         self._compare_events(text, outcome.events, events)
         self.steps += 1
-        if full or self.steps % self.full_every == 0:
-            self.check_all(text)
-        else:
-            self._compare_words(text, written)
         for key in written:
-            self._place(key)
+            self._put(key)
+        self._compare_words(text)
+        if full or self.steps % self.full_every == 0:
+            self._search(text)
         if self.observer is not None and reason is None:
             self.observer(events, self.world.now)
         return outcome
@@ -150,22 +173,16 @@ class Twin:
         return outcome.value
 
     def check_all(self, text: str = "the whole state") -> None:
-        """Compare every word that either side is known to have.
+        """Compare every word that either side is known to have."""
+        for key in self._known() | set(self.world.words):
+            self._put(key)
+        self._compare_words(text)
+        self._search(text)
 
-        Where the chain can list a contract's storage (revm, anvil), a word that the model does not have is found too.
-        """
-        known = set(self._places) | set(self.world.words)
-        self._compare_words(text, known)
-        for name, bound in self._bound.items():
-            stored = self.chain.dump(bound.address)
-            if stored is None:
-                continue
-            layout = self.chain.contract(bound.address).artifact.layout
-            expected = {at for address, at in self._places.values() if address == bound.address}
-            expected |= text_slots(layout)
-            for at in sorted(set(stored) - expected):
-                if stored[at]:
-                    raise Mismatch(text, f"storage slot {at:#x} of {name}", stored[at], "never written")
+    @property
+    def words(self) -> int:
+        """How many words are compared after each call."""
+        return sum(len(shelf.slots) for shelf in self._shelves.values())
 
     # Time and snapshots
 
@@ -184,6 +201,8 @@ class Twin:
         self.chain.revert(mark[0])
         self.world.words.clear()
         self.world.words.update(mark[1])
+        for key in self._known():
+            self._put(key)
         self._sync()
 
     # Comparison
@@ -223,8 +242,8 @@ class Twin:
             where = f"event {i} {log.contract}.{log.name}"
             if list(log.fields) != list(event.fields):
                 raise Mismatch(text, f"{where}: fields", list(log.fields), list(event.fields))
-            for field, value in log.fields.items():
-                _compare_values(text, f"{where}: {field}", value, normalise(event.fields[field]))
+            for label, value in log.fields.items():
+                _compare_values(text, f"{where}: {label}", value, normalise(event.fields[label]))
         if len(ours) != len(theirs):
             raise Mismatch(
                 text,
@@ -233,30 +252,42 @@ class Twin:
                 [f"{e.contract}.{e.name}" for e in theirs],
             )
 
-    def _place(self, key: Key) -> tuple[str, int]:
-        """Address and slot of a model's key."""
-        place = self._places.get(key)
-        if place is None:
+    def _known(self) -> set[Key]:
+        return {key for shelf in self._shelves.values() for key in shelf.at}
+
+    def _put(self, key: Key) -> None:
+        """From now on the chain has to have the model's present word at ``key``."""
+        shelf = self._shelves.get(key[0])
+        if shelf is None:
             bound = self._bound.get(key[0])
             if bound is None:
                 raise KeyError(f"the model wrote {key}, but no contract is bound as {key[0]!r}")
-            place = bound.address, slot(self.chain.contract(bound.address).artifact.layout, *key[1:])
-            self._places[key] = place
-        return place
+            layout = self.chain.contract(bound.address).artifact.layout
+            shelf = self._shelves[key[0]] = _Shelf(bound.address, layout)
+        shelf.put(key, self.world.get(key))
 
-    def _compare_words(self, text: str, keys: Iterable[Key]) -> None:
-        by_address: dict[str, dict[int, Key]] = {}
-        for key in keys:
-            address, at = self._place(key)
-            by_address.setdefault(address, {})[at] = key
-        for address, at_key in by_address.items():
-            for at, word in self.chain.storage(address, at_key).items():
-                key = at_key[at]
-                expected = self.world.get(key)
+    def _compare_words(self, text: str) -> None:
+        shelves = self._shelves.values()
+        if self.chain.holds([(shelf.address, shelf.slots, shelf.words) for shelf in shelves]):
+            return
+        for shelf in shelves:
+            stored = self.chain.storage(shelf.address, shelf.slots)
+            for key, at in shelf.at.items():
+                word, expected = stored[shelf.slots[at]], shelf.words[at]
                 if word != expected:
                     raise Mismatch(
                         text, f"word {_name(key)}{_difference(key, word, expected)}", hex(word), hex(expected)
                     )
+        raise Mismatch(text, "digest of all words", "another", "though each word read alone agrees")
+
+    def _search(self, text: str) -> None:
+        """Look for words that the model never wrote, where the chain can list them (revm, anvil)."""
+        dumps = self.chain.dumps([bound.address for bound in self._bound.values()])
+        for name, stored in zip(self._bound, dumps or (), strict=dumps is not None):
+            shelf = self._shelves.get(name)
+            texts = text_slots(self.chain.contract(self._bound[name].address).artifact.layout)
+            for at in sorted(set(stored) - set(shelf.slots if shelf else ()) - texts):
+                raise Mismatch(text, f"storage slot {at:#x} of {name}", stored[at], "never written")
 
 
 def _compare_values(text: str, what: str, chain: Any, model: Any) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from scripts.chain.artifacts import Artifact, artifact, compile_source
-from scripts.chain.base import CHAIN_ID, START, CallReverted, Chain, ChainUnavailable, Log, Outcome, account
+from scripts.chain.base import CHAIN_ID, START, CallReverted, Chain, ChainLost, ChainUnavailable, Log, Outcome, account
 
 KINDS = ("revm", "anvil", "ape")
 
@@ -33,6 +33,7 @@ __all__ = [
     "Artifact",
     "CallReverted",
     "Chain",
+    "ChainLost",
     "ChainUnavailable",
     "Log",
     "Outcome",

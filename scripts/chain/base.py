@@ -8,7 +8,7 @@ same outcomes on every chain; only gas may differ.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -33,11 +33,18 @@ CODE_LIMIT = 24_576
 
 ZERO_ADDRESS = "0x" + "00" * 20
 
+StoredWords = tuple[str, list[int], list[int]]
+"""Address of a contract, slots, and the words expected there."""
+
 _ERROR = keccak(b"Error(string)")[:4]
 
 
 class ChainUnavailable(RuntimeError):
     """This machine cannot run the chain that was asked for."""
+
+
+class ChainLost(RuntimeError):
+    """The chain is gone or no longer the one it was: its last call neither matched nor mismatched."""
 
 
 class CallReverted(RuntimeError):
@@ -140,9 +147,18 @@ class Chain(ABC):
     def _revert(self, mark: Any) -> None:
         """Return to the latest mark, which is then gone."""
 
-    def dump(self, address: str) -> dict[int, int] | None:
-        """Every storage word of a contract that is not zero, or None where the machine cannot list them."""
+    def holds(self, words: Sequence[StoredWords]) -> bool:
+        """Whether the chain has all those words."""
+        return all(self._read(address, slots) == values for address, slots, values in words)
+
+    def dumps(self, addresses: Sequence[str]) -> list[dict[int, int]] | None:
+        """Every storage word of each contract that is not zero, or None where the machine cannot list them."""
         return None
+
+    def dump(self, address: str) -> dict[int, int] | None:
+        """Every storage word of one contract that is not zero, or None where the machine cannot list them."""
+        found = self.dumps([address])
+        return None if found is None else found[0]
 
     def close(self) -> None:
         """Let go of whatever runs outside this object."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 from pyrevm import EVM, BlockEnv, CfgEnv, Env
@@ -58,15 +59,19 @@ class RevmChain(Chain):
         assert result is not None
         return RawResult(True, output, result.gas_used, [_log(log) for log in result.logs], created)
 
-    def dump(self, address: str) -> dict[int, int] | None:
-        """Every storage word that is not zero, read from the machine's description of its journal."""
+    def dumps(self, addresses: Sequence[str]) -> list[dict[int, int]]:
+        """Every storage word of each contract that is not zero, read from the machine's description of its journal."""
         text = self._evm.journal_str
-        begin = text.find(f"{address.lower()}: Account {{")
-        if begin < 0:
-            return {}
-        begin = text.index("storage: {", begin)
-        words = _SLOT.findall(text[begin : text.index("status: ", begin)])
-        return {int(slot): int(value) for slot, value in words if value != "0"}
+        found = []
+        for address in addresses:
+            begin = text.find(f"{address.lower()}: Account {{")
+            if begin < 0:
+                found.append({})
+                continue
+            begin = text.index("storage: {", begin)
+            words = _SLOT.findall(text[begin : text.index("status: ", begin)])
+            found.append({int(slot): int(value) for slot, value in words if value != "0"})
+        return found
 
     def _read(self, address: str, slots: list[int]) -> list[int]:
         storage = self._evm.storage
