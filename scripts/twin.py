@@ -10,6 +10,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field
+from functools import cache
 from typing import Any
 
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
@@ -214,9 +215,7 @@ class Twin:
     @staticmethod
     def _invoke(model: Any, function: str, sender: str, args: tuple[Any, ...]) -> Any:
         method: Callable[..., Any] = getattr(model, function)
-        first = next(iter(inspect.signature(method).parameters), None)
-        # Views that anybody gets the same answer from may leave the sender out.
-        return method(sender.lower(), *args) if first == "sender" else method(*args)
+        return method(sender.lower(), *args) if _takes_sender(type(model), function) else method(*args)
 
     @staticmethod
     def _compare_result(text: str, outcome: Outcome, value: Any, reason: str | None) -> None:
@@ -270,9 +269,10 @@ class Twin:
         shelves = self._shelves.values()
         if self.chain.holds([(shelf.address, shelf.slots, shelf.words) for shelf in shelves]):
             return
-        for shelf in shelves:
+        # Sorted, so that of several differing words the same one is named whatever was called before.
+        for shelf in sorted(shelves, key=lambda shelf: shelf.address):
             stored = self.chain.storage(shelf.address, shelf.slots)
-            for key, at in shelf.at.items():
+            for key, at in sorted(shelf.at.items(), key=lambda item: repr(item[0])):
                 word, expected = stored[shelf.slots[at]], shelf.words[at]
                 if word != expected:
                     raise Mismatch(
@@ -288,6 +288,12 @@ class Twin:
             texts = text_slots(self.chain.contract(self._bound[name].address).artifact.layout)
             for at in sorted(set(stored) - set(shelf.slots if shelf else ()) - texts):
                 raise Mismatch(text, f"storage slot {at:#x} of {name}", stored[at], "never written")
+
+
+@cache
+def _takes_sender(model: type, function: str) -> bool:
+    """Views that anybody gets the same answer from may leave the sender out."""
+    return list(inspect.signature(getattr(model, function)).parameters)[1:2] == ["sender"]
 
 
 def _compare_values(text: str, what: str, chain: Any, model: Any) -> None:

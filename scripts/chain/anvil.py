@@ -229,7 +229,7 @@ class AnvilChain(Chain):
             raise ChainLost(f"anvil on port {self.port}: mined at {int(block['timestamp'], 16)} instead of {self.now}")
         sent = [(t["from"], t["nonce"], t["input"]) for t in block["transactions"]]
         if sent != [(request["from"], request["nonce"], request["data"])]:
-            raise ChainLost(f"anvil on port {self.port}: block {block['number']} holds {len(sent)} other transactions")
+            raise ChainLost(f"anvil on port {self.port}: block {block['number']} holds {len(sent)} transactions")
         return dict(block["transactions"][0])
 
     def _ask(self, question: Callable[[], Any], error: Exception | None = None) -> Any:
@@ -276,7 +276,7 @@ def _start(binary: Path, port: int) -> tuple[subprocess.Popen[bytes], int]:
         command = [str(binary), "--quiet", "--host", "127.0.0.1", "--port", str(chosen)]
         command += ["--chain-id", str(CHAIN_ID), "--timestamp", str(START), "--hardfork", "prague"]
         command += ["--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee", "--auto-impersonate"]
-        command += ["--no-mining", "--prune-history", "--transaction-block-keeper", "64"]
+        command += ["--no-mining", "--transaction-block-keeper", "64"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline:

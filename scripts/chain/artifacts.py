@@ -86,25 +86,28 @@ def canonical(parameter: dict[str, Any]) -> str:
     return "(" + ",".join(canonical(c) for c in parameter["components"]) + ")" + kind[len("tuple") :]
 
 
-def compile_file(path: Path) -> Artifact:
-    """Compile a file of this repository, or take it from the cache."""
-    return _cached(path.stem, path.read_text(), path)
+def compile_file(path: Path, root: Path = ROOT, build: Path = BUILD) -> Artifact:
+    """Compile a file of this repository, or take it from the cache.
+
+    A copy of the repository's contracts elsewhere has its own ``root`` and keeps its results in its own ``build``.
+    """
+    return _cached(path.stem, path.read_text(), path, root, build)
 
 
 def compile_source(name: str, source: str) -> Artifact:
     """Compile a source string as contract ``name``; imports are searched from the repository root."""
-    return _cached(name, source, None)
+    return _cached(name, source, None, ROOT, BUILD)
 
 
-def _cached(name: str, source: str, path: Path | None) -> Artifact:
-    target = BUILD / f"{name}-{_digest(name, source, path)}.json"
+def _cached(name: str, source: str, path: Path | None, root: Path, build: Path) -> Artifact:
+    target = build / f"{name}-{_digest(name, source, path, root)}.json"
     try:
         data = json.loads(target.read_text())
     except FileNotFoundError:
-        data = _compile(name, source, path)
-        BUILD.mkdir(parents=True, exist_ok=True)
+        data = _compile(name, source, path, root)
+        build.mkdir(parents=True, exist_ok=True)
         # Workers may compile the same contract at once; a rename is atomic, so a reader sees a whole file or none.
-        handle, temporary = tempfile.mkstemp(dir=BUILD, suffix=".tmp")
+        handle, temporary = tempfile.mkstemp(dir=build, suffix=".tmp")
         with os.fdopen(handle, "w") as file:
             json.dump(data, file)
         os.replace(temporary, target)
@@ -118,45 +121,45 @@ def _cached(name: str, source: str, path: Path | None) -> Artifact:
     )
 
 
-def _digest(name: str, source: str, path: Path | None) -> str:
+def _digest(name: str, source: str, path: Path | None, root: Path) -> str:
     """Hash over the compiler, the settings, the source and, in path order, all it imports."""
     from importlib.metadata import version
 
     digest = hashlib.sha256()
     digest.update(f"{_FORMAT} {version('vyper')} {EVM_VERSION} gas {name}".encode())
     texts: dict[str, str] = {"": source}
-    _closure(source, path.parent if path else ROOT, texts)
+    _closure(source, path.parent if path else root, root, texts)
     for key in sorted(texts):
         digest.update(f"\0{key}\0{texts[key]}".encode())
     return digest.hexdigest()[:24]
 
 
-def _closure(source: str, folder: Path, texts: dict[str, str]) -> None:
+def _closure(source: str, folder: Path, root: Path, texts: dict[str, str]) -> None:
     for package, name in _IMPORT.findall(source):
         dots = len(package) - len(package.lstrip("."))
         parts = [p for p in package.lstrip(".").split(".") if p] + name.split(".")
-        bases = [folder.joinpath(*[".."] * (dots - 1))] if dots else [folder, ROOT]
+        bases = [folder.joinpath(*[".."] * (dots - 1))] if dots else [folder, root]
         for base in bases:
             for suffix in (".vy", ".vyi"):
                 file = base.joinpath(*parts).with_suffix(suffix).resolve()
                 # Relative, so that two checkouts of the same content share hashes.
-                key = os.path.relpath(file, ROOT)
+                key = os.path.relpath(file, root)
                 if file.is_file() and key not in texts:
                     texts[key] = file.read_text()
-                    _closure(texts[key], file.parent, texts)
+                    _closure(texts[key], file.parent, root, texts)
 
 
-def _compile(name: str, source: str, path: Path | None) -> dict[str, Any]:
+def _compile(name: str, source: str, path: Path | None, root: Path) -> dict[str, Any]:
     # Imported late: the compiler takes half a second to load and a warm cache does not need it.
     from vyper.compiler import outputs_from_compiler_data
     from vyper.compiler.input_bundle import FileInput, FilesystemInputBundle
     from vyper.compiler.phases import CompilerData
     from vyper.compiler.settings import OptimizationLevel, Settings
 
-    where = path if path else ROOT / f"{name}.vy"
+    where = path if path else root / f"{name}.vy"
     file = FileInput(contents=source, source_id=-1, path=where, resolved_path=where)
     settings = Settings(optimize=OptimizationLevel.GAS, evm_version=EVM_VERSION)
-    compiled = CompilerData(file, FilesystemInputBundle([ROOT]), settings=settings)
+    compiled = CompilerData(file, FilesystemInputBundle([root]), settings=settings)
     out = outputs_from_compiler_data(compiled, ("abi", "bytecode", "bytecode_runtime", "layout"))
     immutables = _total_length(out["layout"].get("code_layout", {}))
     runtime = out["bytecode_runtime"].removeprefix("0x")

@@ -24,16 +24,21 @@ class RevmChain(Chain):
     """
 
     kind = "revm"
+    gas_limit = GAS_LIMIT
+    code_limit: int | None = None
+    prev_randao: bytes | None = None
+    """Limits and randomness for those who need others than a chain has."""
 
     def __init__(self) -> None:
         super().__init__()
-        self._evm = EVM(env=Env(cfg=CfgEnv(chain_id=CHAIN_ID)), spec_id="CANCUN", gas_limit=_BLOCK_GAS)
+        configuration = CfgEnv(chain_id=CHAIN_ID, limit_contract_code_size=self.code_limit)
+        self._evm = EVM(env=Env(cfg=configuration), spec_id="CANCUN", gas_limit=_BLOCK_GAS)
 
     def _create(self, sender: str, nonce: int, data: bytes) -> RawResult:
         self._begin()
         try:
             # The machine counts the sender's nonce itself: here, unlike on a node, calls do not move it.
-            created = self._evm.deploy(sender, data, gas=GAS_LIMIT)
+            created = self._evm.deploy(sender, data, gas=self.gas_limit)
         except RuntimeError as error:
             return _refused(str(error))
         return self._done(b"", created.lower())
@@ -42,7 +47,7 @@ class RevmChain(Chain):
         self._begin()
         mark = None if keep else self._evm.snapshot()
         try:
-            output = self._evm.message_call(sender, to, calldata=data, gas=GAS_LIMIT)
+            output = self._evm.message_call(sender, to, calldata=data, gas=self.gas_limit)
             result = self._done(bytes(output))
         except RuntimeError as error:
             result = _refused(str(error))
@@ -51,7 +56,9 @@ class RevmChain(Chain):
         return result
 
     def _begin(self) -> None:
-        self._evm.set_block_env(BlockEnv(number=self.block, timestamp=self.now, gas_limit=_BLOCK_GAS))
+        randao = self.prev_randao
+        block = BlockEnv(number=self.block, timestamp=self.now, gas_limit=_BLOCK_GAS, prevrandao=randao)
+        self._evm.set_block_env(block)
         self._evm.reset_transient_storage()
 
     def _done(self, output: bytes, created: str = "") -> RawResult:
