@@ -29,7 +29,7 @@ def deployed_fixture(*specs: MarketSpec, decimals: int = 18) -> Any:
 
     @pytest.fixture(scope="module", name="deployed")
     def deployed() -> Iterator[System]:
-        with make_chain("revm") as chain:
+        with make_chain() as chain:
             yield deploy(chain, specs, decimals)
 
     return deployed

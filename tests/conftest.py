@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import HealthCheck, settings
 
-from scripts.chain import KINDS, Chain, ChainUnavailable, make_chain
+from scripts.chain import BACKEND, KINDS, Chain, ChainUnavailable, make_chain
 
 # Generated cases share a chain by snapshots, so no deadline and no complaint about function-scoped fixtures.
 _COMMON = {
@@ -20,6 +20,12 @@ settings.register_profile("quick", max_examples=25, **_COMMON)
 settings.register_profile("ci", max_examples=100, derandomize=True, **_COMMON)
 settings.register_profile("deep", max_examples=2_000, **_COMMON)
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") == "true" else "quick"))
+
+
+def pytest_configure() -> None:
+    """Refuse a backend that does not exist before anything runs."""
+    if BACKEND not in KINDS:
+        raise pytest.UsageError(f"BACKEND={BACKEND}: there is no such backend; there are {', '.join(KINDS)}")
 
 
 @pytest.fixture
@@ -44,8 +50,8 @@ def open_chain() -> Iterator[Callable[[str], Chain]]:
 
 @pytest.fixture
 def chain(open_chain: Callable[[str], Chain]) -> Chain:
-    """A fresh chain inside this process, the fast one."""
-    return open_chain("revm")
+    """A fresh chain: the fast one inside this process, or what ``BACKEND`` says (``make test BACKEND=anvil``)."""
+    return open_chain(BACKEND)
 
 
 @pytest.fixture(params=KINDS)

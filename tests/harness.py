@@ -177,7 +177,7 @@ class ModuleHarness(Margin):
 @contextmanager
 def module_twin() -> Iterator[Twin]:
     """A fresh chain with the harness, bound under the name that the modules write to."""
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         world = World()
         twin = Twin(chain, world, full_every=1_000_000)
         twin.bind(ModuleHarness(world), "ClearingHouse", chain.deploy("ModuleHarness", sender=CALLER))

@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+
 from scripts.chain.artifacts import Artifact, artifact, compile_source
 from scripts.chain.base import CHAIN_ID, START, CallReverted, Chain, ChainLost, ChainUnavailable, Log, Outcome, account
 
 KINDS = ("revm", "anvil", "ape")
 
+BACKEND = os.environ.get("BACKEND") or "revm"
+"""The kind that is meant where nobody names one: the variable BACKEND of the environment, or of ``make``."""
 
-def make_chain(kind: str = "revm") -> Chain:
-    """A fresh chain of that kind; :class:`ChainUnavailable` if this machine lacks what it needs."""
+
+def make_chain(kind: str = "") -> Chain:
+    """A fresh chain of that kind, :data:`BACKEND` if none is named.
+
+    :class:`ChainUnavailable` if there is no such kind or this machine lacks what it needs.
+    """
+    kind = kind or BACKEND
     # Each is imported only when asked for: ape alone takes over a second.
     if kind == "revm":
         from scripts.chain.revm import RevmChain
@@ -23,10 +32,11 @@ def make_chain(kind: str = "revm") -> Chain:
         from scripts.chain.ape_local import ApeChain
 
         return ApeChain()
-    raise ValueError(f"no chain {kind}; there are {', '.join(KINDS)}")
+    raise ChainUnavailable(f"BACKEND={kind}: there is no such chain; there are {', '.join(KINDS)}")
 
 
 __all__ = [
+    "BACKEND",
     "CHAIN_ID",
     "KINDS",
     "START",

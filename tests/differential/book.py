@@ -304,7 +304,7 @@ def books() -> Iterator[OpenBook]:
         def open_one(*specs: MarketSpec, decimals: int = 18) -> Book:
             key = repr((specs, decimals))
             if key not in _deployed:
-                _deployed[key] = Book(make_chain("revm"), *specs, decimals=decimals)
+                _deployed[key] = Book(make_chain(), *specs, decimals=decimals)
             return stack.enter_context(_deployed[key].restored())
 
         yield open_one

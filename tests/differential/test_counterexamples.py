@@ -114,7 +114,7 @@ def test_counterexample_2_a_gap_is_billed_to_its_own_domain(open_book: OpenBook,
 
     The bound ``J - IM - mm·(1 + J)`` is exact, and a second deployment, of another group, does not move.
     """
-    other = Book(make_chain("revm"), perp(100, name="STRANGERS"))
+    other = Book(make_chain(), perp(100, name="STRANGERS"))
     other.deposit("c", 1000)
     other.deposit("d", 1000)
     other.open("c", "d", 1, 100)

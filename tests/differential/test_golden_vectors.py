@@ -140,7 +140,7 @@ def test_mai_size__fee_above_margin_is_no_configuration() -> None:
     """The other row of Mai (fee 14 % against margin 10 %, where the formula's sign flips) cannot be listed."""
     spec = perp(100, initial=110_000, maintenance=100_000, penalty=140_000)
     with pytest.raises(AssertionError, match="market: penalty"):
-        Book(make_chain("revm"), spec)
+        Book(make_chain(), spec)
 
 
 @pytest.mark.parametrize("previous", [95, 90])

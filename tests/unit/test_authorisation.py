@@ -350,7 +350,7 @@ def transfer(to: address, amount: uint256) -> bool:
 @pytest.fixture(scope="module")
 def hooked() -> Iterator[System]:
     """A system whose token calls back in the middle of a transfer."""
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         put = chain.deploy
 
         def deploy_other(contract: Any, *args: Any, **more: Any) -> str:

@@ -34,7 +34,7 @@ SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 @pytest.fixture(scope="module", params=[0, 6, 18])
 def other_scale(request: pytest.FixtureRequest) -> Iterator[System]:
     """A system whose collateral has so many decimals."""
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         yield deploy(chain, MARKETS[:1], request.param)
 
 
@@ -112,7 +112,7 @@ def test_transfer__moves_units_not_atoms(scaled: System) -> None:
 
 
 def test_deposit__token_without_return_values(monkeypatch: pytest.MonkeyPatch) -> None:
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         put = chain.deploy
 
         def deploy_other(contract: Any, *args: Any, **more: Any) -> str:
@@ -414,7 +414,7 @@ def test_expose__by_the_first_trade(system: System) -> None:
 
 def test_constructor__token_decimals() -> None:
     """More than 18 decimals cannot be scaled to money."""
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         token = chain.deploy("MockToken", "USD", 19, sender=KEEPER)
         for decimals, fine in ((18, True), (19, False)):
             if fine:
@@ -425,7 +425,7 @@ def test_constructor__token_decimals() -> None:
 
 
 def test_constructor__delegates_must_be_contracts() -> None:
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         code = (chain.deploy("MockToken", "USD", 6, sender=KEEPER), 6, KEEPER)
         admin = chain.deploy("MarketAdmin", *code, sender=KEEPER)
         with pytest.raises(CallReverted, match="ledger: next delegate"):

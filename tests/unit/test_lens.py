@@ -73,7 +73,7 @@ def undone(system: System) -> Iterator[None]:
 @pytest.fixture(scope="module")
 def deployed() -> Iterator[System]:
     """Four markets: both ranks and SINGLE, both policies, with and without depth."""
-    with make_chain("revm") as chain:
+    with make_chain() as chain:
         yield open_system(chain)
 
 
