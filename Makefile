@@ -14,23 +14,44 @@ PYTEST_ARGS ?=
 # ape looks for vyper and anvil on the path; the other commands need no help.
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/node_modules/@foundry-rs/anvil-linux-amd64/bin:$(PATH)
 
-# Options of the commands below, handed on only when set: make demo POLICY=band_profit
-OPTIONS = $(if $(POLICY),--policy $(POLICY)) $(if $(NETWORK),--network $(NETWORK)) \
-          $(if $(SCENARIO),--scenario $(SCENARIO)) $(if $(JSON),--json $(JSON)) $(if $(PORT),--port $(PORT))
+# Options of the commands below, handed on only when set: make demo POLICY=band_profit. BACKEND=revm|anvil|ape chooses
+# the chain of every command that plays on one; it reaches them through the environment.
+options = $(foreach name,$(1),$(if $($(name)),--$(call lower,$(name)) $($(name))))
+lower = $(shell echo $(1) | tr 'A-Z_' 'a-z-')
+BACKEND ?=
+export BACKEND
 
-.PHONY: help demo test devnet lint format sizes gas lock clean
+.PHONY: help demo test fuzz mutants branches vectors conformance bench devnet lint format sizes gas lock clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 10
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 13
 
-demo: $(VENV)/stamp node_modules/stamp  ## the waterfall told step by step on a local chain (POLICY, NETWORK, SCENARIO, JSON)
-	@$(RUN) -m scripts.demo $(OPTIONS)
+demo: $(VENV)/stamp node_modules/stamp  ## the waterfall told step by step on a local chain (POLICY, BACKEND, SCENARIO, JSON)
+	@$(RUN) -m scripts.demo $(call options,POLICY SCENARIO JSON)
 
-test: $(VENV)/stamp node_modules/stamp  ## unit and differential tests (TESTS=path, WORKERS=n, PYTEST_ARGS=…)
+test: $(VENV)/stamp node_modules/stamp  ## unit and differential tests (TESTS=path, WORKERS=n, BACKEND, PYTEST_ARGS=…)
 	@$(RUN) -m pytest -n $(WORKERS) -q $(PYTEST_ARGS) $(TESTS)
 
+fuzz: $(VENV)/stamp node_modules/stamp  ## a campaign, to be gone on with after a stop (STEPS, SEED, SEEDS, BACKEND, JOBS, CLUSTER, JSON)
+	@$(RUN) -m scripts.campaign $(call options,STEPS SEED SEEDS JOBS CLUSTER JSON NAME REGIME)
+
+mutants: $(VENV)/stamp  ## how many faults put into the Vyper sources the tests find (TARGET, SAMPLE, SEED, BUDGET, JOBS, OUT)
+	@$(RUN) -m scripts.mutants $(call options,TARGET SAMPLE SEED BUDGET JOBS OUT)
+
+branches: $(VENV)/stamp  ## which branches of the compiled contracts are taken (STEPS, SEED, SEEDS, JSON)
+	@$(RUN) -m scripts.branches $(call options,STEPS SEED SEEDS JSON)
+
+vectors: $(VENV)/stamp node_modules/stamp  ## conformance vectors of the model, for any implementation (OUT, SEED)
+	@$(RUN) -m scripts.vectors write $(call options,OUT SEED COUNT)
+
+conformance: $(VENV)/stamp node_modules/stamp  ## play vectors against contracts behind a node (FILE, RPC, ADDRESSES)
+	@$(RUN) -m scripts.vectors run $(FILE) $(call options,RPC ADDRESSES ONLY SAVE) $(if $(ADDRESSES),,--deploy)
+
+bench: $(VENV)/stamp node_modules/stamp  ## compared calls a second of every backend, against plain ape (STEPS, SEED, JSON)
+	@$(RUN) -m scripts.bench $(call options,STEPS SEED JSON)
+
 devnet: $(VENV)/stamp node_modules/stamp  ## a running node with everything deployed (PORT, POLICY)
-	@$(RUN) -m scripts.devnet $(OPTIONS)
+	@$(RUN) -m scripts.devnet $(call options,PORT POLICY)
 
 lint: $(VENV)/stamp  ## ruff, and mypy on the model
 	@$(RUN) -m ruff check .
@@ -45,7 +66,7 @@ sizes: $(VENV)/stamp  ## bytes of every contract; warns above 21,000, fails abov
 	@$(RUN) -m scripts.sizes
 
 gas: $(VENV)/stamp node_modules/stamp  ## gas of every entry point (JSON)
-	@$(RUN) -m scripts.gas $(OPTIONS)
+	@$(RUN) -m scripts.gas $(call options,JSON)
 
 lock: $(VENV)/stamp  ## make requirements.lock and package-lock.json anew
 	@$(VENV)/bin/pip install --quiet pip-tools
