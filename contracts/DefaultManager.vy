@@ -482,8 +482,11 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
             open_interest=before,
         )
     if p.finished and filled < total:
-        # only the residue is left on the other side: the house takes the dust at the index
-        assert total - filled <= c.DUST_SIZE, "resolve: plan too small"
+        # only the house is left on the other side, with its residue of longs or with the dust of shorts
+        if is_long:
+            assert convert(total, int256) <= m.residue, "resolve: plan too small"
+        else:
+            assert total - filled <= c.DUST_SIZE, "resolve: plan too small"
         base: uint256 = self._index_quote(total, x, is_long)
         dust: int256 = convert(base - quoted, int256)
         if not is_long:

@@ -386,8 +386,13 @@ def preview_resolve(account: bytes32) -> Preview:
             result.legs += 1
             if walk.finished:
                 # whatever no band could take is the house's, at the index
-                assert self._magnitude(size) - walk.filled <= c.DUST_SIZE, "resolve: plan too small"
-                walk.filled = self._magnitude(size)
+                total: uint256 = self._magnitude(size)
+                if size < 0:
+                    untaken: uint256 = book.open_interest[1] - walk.filled
+                    assert untaken <= book.open_interest[0] - total, "resolve: plan too small"
+                else:
+                    assert total - walk.filled <= c.DUST_SIZE, "resolve: plan too small"
+                walk.filled = total
                 walk.quoted = self._index_quote(walk.filled, book.prices.index, size < 0)
             else:
                 result.finished = False
@@ -917,7 +922,7 @@ def _net(start: Book) -> (Book, int256):
     shelf: Shelf = self._shelf(book, own.size > 0, own.band)
     book.leg = self._anchor(shelf, own, change)
     book.open = book.leg.size != 0
-    # only the other side's open interest is asked for later
+    # of the own side only the open interest of shorts is asked for later: longs may have left some to the house
     is_long: bool = other.size > 0
     side: uint256 = convert(is_long, uint256)
     shelf = self._shelf(book, is_long, other.band)
@@ -928,6 +933,8 @@ def _net(start: Book) -> (Book, int256):
     book.left_band = other.band
     book.left_oi = shelf.oi - taken
     book.open_interest[side] -= taken
+    if is_long:
+        book.open_interest[0] -= book.netted
     if book.left_oi == 0:
         book.bitmaps[side] = book.bitmaps[side] & ~(1 << other.band)
     return book, own.pending + cash

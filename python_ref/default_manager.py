@@ -316,8 +316,9 @@ class DefaultManager(RebaseManager):
                 open_interest=before,
             )
         if p.finished and filled < total:
-            # only the residue is left on the other side: the house takes the dust at the index
-            require(total - filled <= c.DUST_SIZE, "resolve: plan too small")
+            # only the house is left on the other side, with its residue of longs or with the dust of shorts
+            enough = total <= m.residue if is_long else total - filled <= c.DUST_SIZE
+            require(enough, "resolve: plan too small")
             base = self._index_quote(total, x, is_long)
             dust = base - quoted if is_long else quoted - base
             m.pot += dust

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import pairwise
 from random import Random
 from typing import Any
 
@@ -489,6 +490,40 @@ def test_preview_resolve__nets_the_funds_inventory_first(system: System, market:
         system.must("resolve", KEEPER, account, ())
     else:
         resolve(system, account)
+
+
+@pytest.mark.parametrize("inherited", [False, True])
+def test_resolve__closes_the_last_short_against_the_residue(exact: System, inherited: bool) -> None:
+    """Found by a campaign (fixed): with the dust of two closings at the house the last short could not default."""
+    size, dust = 1_000 * WAD, 10**6
+    *passers, heavy, short = TRADERS[:6]
+    for trader in passers:
+        exact.fund_account(trader.address, 50_000 * WAD)
+    exact.fund_account(short.address, 20_000 * WAD)
+    exact.fund_account(heavy.address, 3_000 * WAD)
+    assert exact.provide(PROVIDER.address, 50_000 * WAD).ok
+    for call in (("set_cap", GOVERNOR, 0, 10**6 * WAD), ("top_up", KEEPER, 0, 30_000 * WAD)):
+        assert exact.twin.call("BackstopFund", *call).ok
+    if inherited:
+        assert exact.trade(0, heavy.account(), short.account(), size, 100 * WAD).ok
+        exact.twin.advance(13)
+        exact.set_price(0, 9_750 * WAD // 100)
+        assert exact.call("take_over", KEEPER, heavy.account(), 0).ok
+        exact.twin.advance(13)
+        exact.set_price(0, 100 * WAD)
+    assert exact.trade(0, passers[0].account(), short.account(), size, 100 * WAD).ok
+    left = size
+    for giver, taker in pairwise(passers):
+        left -= dust  # reduce-only trades need not be whole lots; what they leave is the house's
+        outcome = exact.trade(0, taker.account(), giver.account(), left, 100 * WAD, c.FLAG_SELLER_REDUCE_ONLY)
+        assert outcome.ok, outcome.reason
+    assert exact.clearing_house.load_market_words(0).residue == (len(passers) - 1) * dust
+    exact.twin.advance(13)
+    exact.set_price(0, 130 * WAD)
+    preview = resolve(exact, short.account())
+    assert preview[:2] == (True, True)
+    assert preview[3] == (size if inherited else 0)
+    assert exact.clearing_house.load_market_words(0).residue == exact.clearing_house.load_market_words(0).oi == 0
 
 
 def test_coverage__counts_what_the_bucket_can_pay(system: System) -> None:
