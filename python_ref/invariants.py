@@ -1,7 +1,10 @@
 """The invariants of the specification, each a sentence that can be checked on the model's words.
 
-A :class:`Snapshot` decodes the words of one moment; positions are read by SPEC §4.1 afresh, in exact rationals and
+A :class:`Snapshot` decodes the words of one moment; positions are read by SPEC §4.1 afresh, in exact numbers and
 without the model's code, so that a wrong reading there cannot hide here. Amounts are gons unless a name says units.
+
+A snapshot may be made from the one before and the keys that a call wrote. It then knows what the call cannot have
+changed, and the invariants look at the rest: what held for an untouched band, market or account holds still.
 Invariants that need a decision's reasons (5, 10 for a ranked plan, 14 to 16) are tested where those are known.
 """
 
@@ -13,6 +16,7 @@ from fractions import Fraction
 from functools import cached_property
 from itertools import pairwise
 from math import ceil, floor
+from typing import Self
 
 from python_ref.constants import (
     DUST_SIZE,
@@ -56,12 +60,86 @@ class Standing:
     maintenance: int
 
 
+@dataclass(frozen=True)
+class Scope:
+    """What may differ from the snapshot before: accounts by their words, legs by theirs or their band's or market's."""
+
+    accounts: frozenset[bytes]
+    legs: frozenset[bytes]
+    markets: frozenset[int]
+    bands: frozenset[BandKey]
+
+
 class Snapshot:
     """All words of one ledger at one moment, decoded on demand."""
 
     def __init__(self, world: World, contract: str = "ClearingHouse") -> None:
         self.words: dict[Key, int] = {key[1:]: word for key, word in world.words.items() if key[0] == contract}
         self.now = world.now
+        self.contract = contract
+        self.scope: Scope | None = None
+        """None: anything may differ."""
+
+    def after(self, world: World, written: Iterable[Key]) -> Self:
+        """The snapshot of a later moment, where nothing of this contract but ``written`` was written in between."""
+        keys = {key[1:] for key in written if key[0] == self.contract}
+        new = type(self).__new__(type(self))
+        new.contract, new.now, new.words = self.contract, world.now, dict(self.words)
+        for key in keys:
+            word = world.get((self.contract, *key))
+            if word:
+                new.words[key] = word
+            else:
+                new.words.pop(key, None)
+        accounts, bands = dict(self.accounts), dict(self.bands)
+        touched = {key[1] for key in keys if key[0] == "accounts"}
+        for account in touched:
+            accounts[account] = Account.unpack(new.word("accounts", account, 0))
+        moved = {_band_key(key[1]) for key in keys if key[0] == "bands"}
+        for band in moved:
+            market, is_long, label = band
+            bands[band] = Band.unpack(new.word("bands", market << 9 | int(is_long) << 8 | label))
+        new.__dict__.update(accounts=accounts, bands=bands)
+        shifted = moved | {_band_key(key[1] >> 24) for key in keys if key[0] == "cells"}
+        markets = {key[1] >> 3 for key in keys if key[0] == "markets"} | {band[0] for band in shifted}
+        if any(key[1] & 7 == 3 for key in keys if key[0] == "markets"):
+            new.__dict__["markets"] = new._read_markets()
+        else:
+            listed = dict(self.markets)
+            for market in markets & listed.keys():
+                listed[market] = new._read_market(market)
+            new.__dict__["markets"] = listed
+        paid = {m for m in markets if m not in self.markets or new.markets[m].funding != self.markets[m].funding}
+        all_legs, reread = dict(self.all_legs), set(touched)
+        for account in touched:
+            all_legs[account] = new.legs(account)
+        if shifted or paid:
+            for account, legs in self.all_legs.items():
+                if account in touched:
+                    continue
+                stale = [m for m, leg in legs.items() if m in paid or (m, leg.is_long, leg.band) in shifted]
+                if stale:
+                    all_legs[account] = {**legs, **{m: new.leg(account, m) for m in stale}}
+                    reread.add(account)
+        new.__dict__["all_legs"] = all_legs
+        markets |= {m for account in touched for m in (*self.all_legs.get(account, ()), *all_legs[account])}
+        new.scope = Scope(frozenset(touched), frozenset(reread), frozenset(markets), frozenset(moved))
+        return new
+
+    @property
+    def touched_accounts(self) -> Collection[bytes]:
+        """Accounts of which a word may have changed."""
+        return self.accounts if self.scope is None else self.scope.accounts
+
+    @property
+    def touched_markets(self) -> Collection[int]:
+        """Listed markets of which a word, a band or a leg may have changed."""
+        return self.markets if self.scope is None else self.markets.keys() & self.scope.markets
+
+    @property
+    def touched_bands(self) -> Collection[BandKey]:
+        """Bands that may have changed."""
+        return self.bands if self.scope is None else self.scope.bands
 
     def word(self, *key: object) -> int:
         """A word by its variable and indices; zero if never written."""
@@ -84,14 +162,20 @@ class Snapshot:
         found: dict[BandKey, Band] = {}
         for key, word in self.words.items():
             if key[0] == "bands":
-                found[key[1] >> 9, bool(key[1] >> 8 & 1), key[1] & 255] = Band.unpack(word)
+                found[_band_key(key[1])] = Band.unpack(word)
         return found
 
     @cached_property
     def markets(self) -> dict[int, Market]:
         """Moving words of the listed markets."""
+        return self._read_markets()
+
+    def _read_markets(self) -> dict[int, Market]:
         listed = [m for m in range(MAX_MARKETS) if Limits.unpack(self.word("markets", m << 3 | 3)).listed]
-        return {m: Market.unpack(self.word("markets", m << 3), self.word("markets", m << 3 | 1)) for m in listed}
+        return {m: self._read_market(m) for m in listed}
+
+    def _read_market(self, market: int) -> Market:
+        return Market.unpack(self.word("markets", market << 3), self.word("markets", market << 3 | 1))
 
     def funding_at_end(self, index: Mapping[int, int]) -> dict[int, int]:
         """Funding of every market brought to now (SPEC §6.1); a market without an index, FROZEN, stands still."""
@@ -123,19 +207,19 @@ class Snapshot:
             c_now = cell.c
             is_last = p.epoch == band.epoch and p.scale + j == band.scale
             if is_last:
-                paid = Fraction(band.a * (index - cell.f_mark), WAD)
-                c_now += floor(-paid if p.is_long else paid)
-            total += floor(Fraction(c_now, SCALE_STEP**j))
+                moved = band.a * (index - cell.f_mark)
+                c_now += (-moved if p.is_long else moved) // WAD
+            total += c_now // SCALE_STEP**j  # // is the floor of the exact quotient, whatever the signs
             if is_last:
                 break
-        pending = floor(Fraction(p.q0 * total, p.a0))
+        pending = p.q0 * total // p.a0
         if p.epoch != band.epoch:
             return EffectiveLeg(0, pending, p.is_long, p.band)
         behind = band.scale - p.scale
         if behind > SCALE_SPAN:
             return EffectiveLeg(0 if p.is_long else -1, pending, p.is_long, p.band)
-        exact = Fraction(p.q0 * band.a, p.a0 * SCALE_STEP**behind)
-        return EffectiveLeg(floor(exact) if p.is_long else -ceil(exact), pending, p.is_long, p.band)
+        held, basis = p.q0 * band.a, p.a0 * SCALE_STEP**behind
+        return EffectiveLeg((held if p.is_long else -held) // basis, pending, p.is_long, p.band)
 
     def legs(self, account: bytes, funding: Mapping[int, int] | None = None) -> dict[int, EffectiveLeg]:
         """The legs that the account's bits name."""
@@ -181,49 +265,67 @@ def read_book(snapshot: Snapshot) -> BookView:
     return BookView(accounts, domain.claim_index, domain.bad_debt, domain.exposed, residues)
 
 
+def _band_key(word: int) -> BandKey:
+    """Market, side and label out of the index of a band's word."""
+    return word >> 9, bool(word >> 8 & 1), word & 255
+
+
 # -------------------------------------------------------------------- of one moment
 
 
 def inv_1_open_interest_matches(s: Snapshot) -> None:
     """INV-1: long open interest plus the house residue is short open interest, and the bitmaps show who has any."""
-    for market, words in s.markets.items():
-        sides = {side: sum(b.oi for (m, d, _), b in s.bands.items() if m == market and d == side) for side in (0, 1)}
+    held: dict[tuple[int, bool], int] = {}
+    open_bands: dict[tuple[int, bool], int] = {}
+    for (market, is_long, band), state in s.bands.items():
+        if state.oi:
+            side = market, is_long
+            held[side] = held.get(side, 0) + state.oi
+            open_bands[side] = open_bands.get(side, 0) | 1 << band
+    for market in s.touched_markets:
+        words = s.markets[market]
+        shorts, longs = held.get((market, False), 0), held.get((market, True), 0)
         assert words.residue >= 0, f"INV-1: residue of market {market} is {words.residue}"
-        assert sides[0] == words.oi, f"INV-1: short bands of market {market} hold {sides[0]}, the counter {words.oi}"
-        assert sides[1] + words.residue == words.oi, (
-            f"INV-1: market {market}: long {sides[1]} + residue {words.residue} is not short {words.oi}"
+        assert shorts == words.oi, f"INV-1: short bands of market {market} hold {shorts}, the counter {words.oi}"
+        assert longs + words.residue == words.oi, (
+            f"INV-1: market {market}: long {longs} + residue {words.residue} is not short {words.oi}"
         )
-        for side in (0, 1):
-            bitmap = s.word("markets", market << 3 | (4 if side else 5))
-            open_bands = sum(1 << k for (m, d, k), b in s.bands.items() if m == market and d == side and b.oi)
-            assert bitmap == open_bands, (
-                f"INV-1: bitmap of market {market}, {'long' if side else 'short'}: {bitmap:#x}, bands {open_bands:#x}"
+        for is_long in (False, True):
+            bitmap, full = s.word("markets", market << 3 | (4 if is_long else 5)), open_bands.get((market, is_long), 0)
+            assert bitmap == full, (
+                f"INV-1: bitmap of market {market}, {'long' if is_long else 'short'}: {bitmap:#x}, bands {full:#x}"
             )
 
 
 def inv_1_sizes_lie_on_the_house_side(s: Snapshot) -> None:
     """INV-1, per band: longs own at most the open interest and the residue, shorts owe at least theirs."""
-    held: dict[BandKey, int] = {}
+    touched = set(s.touched_markets)
+    held: dict[BandKey, int] = {key: 0 for key in s.bands if key[0] in touched}
+    longs = dict.fromkeys(touched, 0)
     for legs in s.all_legs.values():
         for market, leg in legs.items():
-            key = (market, leg.is_long, leg.band)
-            held[key] = held.get(key, 0) + abs(leg.size)
-    for key in held.keys() | s.bands.keys():
+            if market in touched:
+                key = (market, leg.is_long, leg.band)
+                held[key] = held.get(key, 0) + abs(leg.size)
+                if leg.is_long:
+                    longs[market] += leg.size
+    for key, total in held.items():
         market, is_long, band = key
-        total, oi = held.get(key, 0), s.bands.get(key, Band()).oi
+        oi = s.bands.get(key, Band()).oi
         if is_long:
             spare = s.markets[market].residue
             assert total <= oi + spare, f"INV-1: longs of market {market}, band {band} own {total} of {oi} + {spare}"
         else:
             assert total >= oi, f"INV-1: shorts of market {market}, band {band} owe {total}, less than {oi}"
-    for market, words in s.markets.items():
-        longs = sum(size for (m, is_long, _), size in held.items() if m == market and is_long)
-        assert longs <= words.oi, f"INV-1: longs of market {market} own {longs}, more than is owed: {words.oi}"
+    for market, owned in longs.items():
+        oi = s.markets[market].oi
+        assert owned <= oi, f"INV-1: longs of market {market} own {owned}, more than is owed: {oi}"
 
 
 def inv_1_leg_bits_match_positions(s: Snapshot) -> None:
     """INV-1, per account: a leg bit is set exactly where a position is stored, and only on exposed accounts."""
-    for account, word in s.accounts.items():
+    for account in s.touched_accounts:
+        word = s.accounts[account]
         stored = sum(1 << m for m in range(MAX_MARKETS) if s.word("accounts", account, 1 + 2 * m))
         assert word.legs == stored, f"INV-1: {account.hex()} has bits {word.legs:#x} and positions {stored:#x}"
         assert word.exposed or not word.legs, f"INV-1: {account.hex()} is exempt and has a position"
@@ -240,18 +342,26 @@ def inv_2_assets_cover_claims(s: Snapshot, vault_units: int) -> None:
 def inv_4_counters_equal_their_sums(s: Snapshot) -> None:
     """INV-4: X, the exempt total, ``late`` flags and the open receipts equal what they stand for."""
     d = s.domain
-    cash = sum(word.cash for word in s.accounts.values() if word.exposed)
+    cash = exempt = late = 0
+    working: list[Account] = []
+    for account, word in s.accounts.items():
+        if word.exposed:
+            cash += word.cash
+        else:
+            exempt += word.cash
+        if word.has_late:
+            late += s.late(account)
+        if word.in_receipt:
+            working.append(word)
     pots = sum(words.pot + words.fees for words in s.markets.values())
     assert d.exposed == cash + pots, f"INV-4: X is {d.exposed}, exposed cash {cash} plus pots and fees {pots}"
-    late = sum(s.late(account) for account in s.accounts)
-    exempt = sum(word.cash for word in s.accounts.values() if not word.exposed)
     assert d.exempt == exempt + late, f"INV-4: exempt is {d.exempt}, accounts {exempt} plus late {late}"
-    for account, word in s.accounts.items():
+    for account in s.touched_accounts:
+        word = s.accounts[account]
         assert word.has_late == (s.late(account) > 0), f"INV-4: late flag of {account.hex()}"
         assert word.exposed or word.cash >= 0, f"INV-4: exempt account {account.hex()} owes {-word.cash}"
-    working = [word for word in s.accounts.values() if word.in_receipt]
     assert d.open_receipts == len(working), f"INV-4: {d.open_receipts} receipts counted, {len(working)} open"
-    for market in s.markets:
+    for market in s.touched_markets:
         counted = Limits.unpack(s.word("markets", market << 3 | 3)).open_receipts
         held = sum(word.legs >> market & 1 for word in working)
         assert counted == held, f"INV-4: market {market} counts {counted} open receipts, accounts {held}"
@@ -259,9 +369,10 @@ def inv_4_counters_equal_their_sums(s: Snapshot) -> None:
 
 def inv_4_pots_cover_pending_cash(s: Snapshot, dust: int = POT_DUST) -> None:
     """INV-4: a market's pot holds what its positions have pending, up to the dust that the reserve backs."""
-    for market, words in s.markets.items():
+    for market in s.touched_markets:
+        pot = s.markets[market].pot
         pending = sum(legs[market].pending for legs in s.all_legs.values() if market in legs)
-        assert words.pot + dust >= pending, f"INV-4: pot of market {market} is {words.pot}, pending {pending}"
+        assert pot + dust >= pending, f"INV-4: pot of market {market} is {pot}, pending {pending}"
 
 
 def inv_7_treasury_is_never_negative(s: Snapshot) -> None:
@@ -280,7 +391,8 @@ def inv_7_treasury_is_never_negative(s: Snapshot) -> None:
 
 def inv_11_scale_stays_in_its_window(s: Snapshot) -> None:
     """INV-11: ``A`` of every opened band lies in [1e27, 1e36]."""
-    for (market, is_long, band), state in s.bands.items():
+    for key in s.touched_bands:
+        (market, is_long, band), state = key, s.bands[key]
         assert MIN_A <= state.a <= ONE_A, f"INV-11: A of market {market}, {is_long=}, band {band} is {state.a}"
 
 
@@ -289,8 +401,8 @@ def inv_11_scale_stays_in_its_window(s: Snapshot) -> None:
 
 def inv_3_exempt_accounts_are_unreachable(before: Snapshot, after: Snapshot, acted_for: Collection[bytes]) -> None:
     """INV-3: no exempt account changes in a call in which its owner did not act (by call or by signed order)."""
-    for account, word in before.accounts.items():
-        if word.exposed or account in acted_for:
+    for account in before.accounts if after.scope is None else before.accounts.keys() & after.scope.accounts:
+        if before.accounts[account].exposed or account in acted_for:
             continue
         for i in range(LATE_WORD + 1):
             old, new = before.word("accounts", account, i), after.word("accounts", account, i)
@@ -322,10 +434,10 @@ def inv_8_adl_never_grows_or_flips(before: Snapshot, after: Snapshot, events: It
     named |= {e.fields[who] for e in log if e.name == "TakenOver" for who in ("account", "bucket")}
     named |= {e.fields["account"] for e in log if e.name in ("Settled", "Reranked")}
     cut = {(e.fields["market"], e.fields["is_long"], e.fields["band"]) for e in log if e.name == "BandDeleveraged"}
-    for account, legs in before.all_legs.items():
+    for account in before.all_legs if after.scope is None else before.all_legs.keys() & after.scope.legs:
         if account in named:
             continue
-        for market, leg in legs.items():
+        for market, leg in before.all_legs[account].items():
             size = after.leg(account, market).size
             if (market, leg.is_long, leg.band) in cut:
                 assert 0 <= size <= leg.size or leg.size <= size <= 0, (
@@ -373,8 +485,8 @@ def inv_10_queue_closes_in_rank_order(after: Snapshot, events: Iterable[Event], 
 
 def inv_11_index_only_falls(before: Snapshot, after: Snapshot) -> None:
     """INV-11: within an epoch ``A`` (with its scale) never rises; epochs and scales never go back."""
-    for key, old in before.bands.items():
-        new = after.bands.get(key, Band())
+    for key in before.bands if after.scope is None else before.bands.keys() & after.scope.bands:
+        old, new = before.bands[key], after.bands.get(key, Band())
         assert new.epoch >= old.epoch, f"INV-11: epoch of band {key} went from {old.epoch} to {new.epoch}"
         if new.epoch == old.epoch:
             assert new.scale >= old.scale, f"INV-11: scale of band {key} went from {old.scale} to {new.scale}"
@@ -441,13 +553,16 @@ def check_all(
     acted_for: Collection[bytes] | None = None,
     index: Mapping[int, int] | None = None,
     queues: Collection[int] = (),
+    written: Collection[Key] | None = None,
 ) -> Snapshot:
     """Check what can be checked after a call; returns the snapshot, to serve as the next ``before``.
 
     ``vault_units`` is the ledger's token balance in WAD units; ``acted_for`` the accounts whose owner or operator
-    called or signed; ``index`` the accepted index per market; ``queues`` the markets whose policy is ``BandQueue``.
+    called or signed; ``index`` the accepted index per market; ``queues`` the markets whose policy is ``BandQueue``;
+    ``written`` all keys written since ``before``, which spares the rest (None: look at everything).
     """
-    after, log = Snapshot(world), list(events)
+    after = Snapshot(world) if before is None or written is None else before.after(world, written)
+    log = list(events)
     inv_1_open_interest_matches(after)
     inv_1_sizes_lie_on_the_house_side(after)
     inv_1_leg_bits_match_positions(after)

@@ -22,6 +22,9 @@ from python_ref.margin import Exposure, kind_price, requirement
 from python_ref.words import Account, Band
 from python_ref.world import Revert
 
+MAX_CUTS = 64
+"""Cuts that a preview lists."""
+
 
 @dataclass
 class LegView:
@@ -223,7 +226,7 @@ class Lens:
                 p.finished, p.deficit, p.cover = f["finished"], f["deficit"], f["cover"]
                 p.seized, p.booked, p.legs = f["seized"], f["booked"], f["legs"]
                 p.bands, p.largest_cut = f["bands"], f["largest_cut"]
-        p.cuts = tuple(cuts)
+        p.cuts = tuple(cuts[:MAX_CUTS])
         return p
 
     def my_cut(self, account: bytes, market: int, is_long_bankrupt: bool, size: int, deficit: int) -> MyCut:

@@ -44,6 +44,8 @@ class World:
     now: int = 0
     block: int = 0
     events: list[Event] = field(default_factory=list)
+    written: set[Key] = field(default_factory=set)
+    """Keys that the last transaction wrote; none if it was refused."""
     _undo: list[tuple[Key, int]] | None = None
 
     def get(self, key: Key) -> int:
@@ -66,9 +68,10 @@ class World:
     def transact(self, call: Callable[[], Any]) -> tuple[Any, list[Event]]:
         """Run one transaction: its return value and events, or a :class:`Revert` with nothing changed."""
         assert self._undo is None, "transactions do not nest; call the model's functions directly"
-        self._undo, self.events = [], []
+        self._undo, self.events, self.written = [], [], set()
         try:
             result = call()
+            self.written = {key for key, _ in self._undo}
             return result, self.events
         except Revert:
             for key, old in reversed(self._undo):

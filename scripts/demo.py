@@ -14,10 +14,11 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from scripts.chain import Chain, ChainUnavailable, make_chain
+from scripts.chain import BACKEND, Chain, ChainUnavailable, make_chain
 from scripts.scenario import POLICIES, Result, Scenario, ScenarioError, load
 from scripts.scenario.report import print_stage, print_summary, to_json, write_json
 from scripts.scenario.runner import Player
+from scripts.scenario.story import policy_of
 
 DEFAULT = Path(__file__).resolve().parent.parent / "tests" / "scenarios" / "cvx_2025_10_10.yaml"
 
@@ -96,17 +97,14 @@ def perform(scenario: Scenario, chain: Chain, console: Console) -> Result:
 
 
 def _policies(scenario: Scenario) -> str:
-    chosen = {
-        next(name for name, value in POLICIES.items() if value == (spec.limits.rank, spec.policy))
-        for spec in scenario.markets
-    }
-    return f"policy: {', '.join(sorted(chosen))}"
+    return f"policy: {', '.join(sorted({policy_of(spec) for spec in scenario.markets}))}"
 
 
 def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description="Play a scenario and tell it table by table.")
     parser.add_argument("--policy", choices=sorted(POLICIES), help="deleveraging policy of all markets")
-    parser.add_argument("--network", choices=NETWORKS, default="revm", help="chain to play on (default: revm)")
+    where = f"chain to play on (default: {BACKEND})"
+    parser.add_argument("--backend", "--network", dest="network", choices=NETWORKS, default=BACKEND, help=where)
     parser.add_argument("--scenario", type=Path, default=DEFAULT, metavar="FILE", help="scenario file (YAML)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
     return parser.parse_args(arguments)

@@ -16,7 +16,7 @@ from rich.text import Text
 from python_ref.constants import INDEX_ONE, WAD
 from scripts.scenario.result import CAUSES, Paid, Result, Stage, show_exactly
 from scripts.scenario.rows import Row
-from scripts.scenario.story import POLICIES
+from scripts.scenario.story import policy_of
 
 GAS_NOTE = {
     "revm": "revm: an indication; NETWORK=anvil gives a node's receipts",
@@ -140,7 +140,7 @@ def to_json(result: Result) -> dict[str, Any]:
     return {
         "scenario": result.scenario.name,
         "network": result.network,
-        "policies": {spec.name: _policy(spec.limits.rank, spec.policy) for spec in result.scenario.markets},
+        "policies": {spec.name: policy_of(spec) for spec in result.scenario.markets},
         "stages": [_stage(stage) for stage in result.stages],
         "receipts": [
             {
@@ -171,10 +171,6 @@ def to_json(result: Result) -> dict[str, Any]:
         "exact_ledger": {"comparisons": result.compared, "furthest_wei": float(result.drift)},
         "gas_is": GAS_NOTE[result.network],
     }
-
-
-def _policy(rank: int, contract: str) -> str:
-    return next(name for name, value in POLICIES.items() if value == (rank, contract))
 
 
 def _stage(stage: Stage) -> dict[str, Any]:

@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from python_ref import constants as c
-from scripts.chain import Chain, Log, Outcome
+from python_ref.ledger import account_id
+from scripts.campaign.setup import build
+from scripts.chain import Chain, ChainLost, ChainUnavailable, Log, Outcome
+from scripts.scenario.calls import Directory, acting_in, cause_of, owner_address
+from scripts.scenario.finding import Finding, finding_of
 from scripts.scenario.result import CAUSES, Paid, Receipt, Result, Stage, show_exactly
 from scripts.scenario.rows import Context, Row, rows_of
-from scripts.scenario.story import Check, Holder, Scenario, Step
+from scripts.scenario.story import Check, Holder, Scenario, Step, owners_in
 from scripts.scenario.view import LedgerView, treasury
 from scripts.scenario.watch import Watch
-from scripts.system import FEEDS, GOVERNOR, KEEPER, WAD, Actor, actor, deploy
+from scripts.system import FEEDS, FILLER, GOVERNOR, KEEPER, WAD, Actor, actor
 
 NET_WITH_MOST = 8
 UNLIMITED = 2**255
+FLAG_OF_REDUCER = {"buyer": c.FLAG_BUYER_REDUCE_ONLY, "seller": c.FLAG_SELLER_REDUCE_ONLY}
 PATIENCE = 1_000
 """Calls after which a loop over accounts is surely stuck."""
 
@@ -25,16 +30,26 @@ class ScenarioFailed(AssertionError):
     """A step went otherwise than the file says: which, and how."""
 
 
+class StepBroke(ScenarioFailed):
+    """A step showed that something is wrong: ``finding`` says what."""
+
+    def __init__(self, path: str, finding: Finding, names: Mapping[bytes, str]) -> None:
+        super().__init__(f"{path}: {finding.report(names)}")
+        self.finding = finding
+
+
 class Player:
     """One performance of a scenario on a chain."""
 
     def __init__(self, scenario: Scenario, chain: Chain) -> None:
         """Deploy, fund the accounts and fill the buckets."""
         self.scenario = scenario
-        self.watch = Watch(scenario)
-        self.system = deploy(chain, scenario.markets, scenario.decimals, observer=self.watch)
-        self.watch.attend(self.system)
-        self.ids = {name: actor(h.owner).account(h.subaccount) for name, h in scenario.holders.items()}
+        self._operation = "deployment"
+        self.watch = Watch(scenario.decimals)
+        self.system = build(chain, scenario.setup, observer=self.watch)
+        self.watch.attach(self.system)
+        self.ids = {name: account_id(owner_address(h.owner), h.subaccount) for name, h in scenario.holders.items()}
+        self._directory = Directory(self.system, self.ids, owners_in(scenario.holders))
         self.providers = dict.fromkeys(scenario.fund.providers, 0)
         self._funds = {"fund, treasury": treasury(self.system)}
         self._funds |= {f"fund, {spec.name}": self.system.bucket(m) for m, spec in enumerate(scenario.markets)}
@@ -50,7 +65,16 @@ class Player:
     # The performance
 
     def play(self, step: Step) -> None:
-        """One step; :class:`ScenarioFailed` where it goes otherwise than told."""
+        """One step; :class:`ScenarioFailed` where it goes otherwise than told, :class:`StepBroke` for a finding."""
+        try:
+            self._play(step)
+        except (ScenarioFailed, ChainLost, ChainUnavailable):
+            raise
+        except Exception as error:  # a mismatch, an invariant, the exact ledger, or a crash of the model
+            raise StepBroke(step.path, finding_of(error, self._operation), self._names) from error
+
+    def _play(self, step: Step) -> None:
+        self._operation = step.action
         if step.action == "stage":
             self.stages.append(Stage(step.args["title"]))
         elif step.action == "advance":
@@ -63,6 +87,9 @@ class Player:
                 self._expect(check)
         elif step.action.endswith("_all"):
             getattr(self, f"_{step.action}")(**step.args)
+        elif step.action == "call":
+            self._demand(step, self._raw(**step.args))
+            self.checks += step.revert is None and not step.open
         else:
             self._demand(step, getattr(self, f"_{step.action}")(**step.args))
 
@@ -89,8 +116,8 @@ class Player:
             claim_epoch=domain.claim_epoch,
             checks=self.checks,
             steps=self.system.twin.steps,
-            compared=self.watch.compared,
-            drift=self.watch.drift,
+            compared=self.watch.judged,
+            drift=self.watch.widest,
         )
 
     def _begin(self) -> None:
@@ -107,6 +134,8 @@ class Player:
                 self._must(self._top_up(market, fund.top_ups[market]))
 
     def _demand(self, step: Step, outcome: Outcome) -> None:
+        if step.open:
+            return
         if step.revert is None and not outcome.ok:
             raise ScenarioFailed(f"{step.path}: refused: {outcome.reason!r}")
         if step.revert is not None:
@@ -140,12 +169,20 @@ class Player:
         return "fund" if id_ in self._funds.values() else "ADL"
 
     def _call(
-        self, cause: str, contract: str, function: str, sender: str, *args: Any, acting: Sequence[bytes] = ()
+        self,
+        cause: str,
+        contract: str,
+        function: str,
+        sender: str,
+        *args: Any,
+        acting: Sequence[bytes] = (),
+        full: bool = False,
     ) -> Outcome:
         before = LedgerView.of(self.system)
+        self._operation = f"{contract}.{function}"
         self.watch.acting = acting
         with self._change(cause):
-            outcome = self.system.twin.call(contract, function, sender, *args)
+            outcome = self.system.twin.call(contract, function, sender, *args, full=full)
         self.watch.acting = ()
         stage = self.stages[-1]
         stage.calls += 1
@@ -212,9 +249,12 @@ class Player:
         words: tuple[int, ...] = self.system.twin.view("ClearingHouse", "load_account", self.ids[name])
         return words
 
-    def _holder(self, name: str) -> tuple[Holder, Actor, bytes]:
+    def _owner(self, name: str) -> str:
+        return owner_address(self.scenario.holders[name].owner)
+
+    def _signer(self, name: str) -> tuple[Holder, Actor]:
         holder = self.scenario.holders[name]
-        return holder, actor(holder.owner), self.ids[name]
+        return holder, actor(holder.owner)
 
     @staticmethod
     def _provider(name: str) -> str:
@@ -222,9 +262,14 @@ class Player:
 
     def _mint(self, owner: str, spender: str, amount: int) -> int:
         atoms = amount // self.system.unit
-        self.system.twin.call("Token", "mint", KEEPER, owner, atoms)
-        self.system.twin.call("Token", "approve", owner, spender, atoms)
+        self._beside("Token", "mint", KEEPER, owner, atoms)
+        self._beside("Token", "approve", owner, spender, atoms)
         return atoms
+
+    def _beside(self, contract: str, function: str, sender: str, *args: Any) -> Outcome:
+        """A call that tells no story: it has no row, and its gas is not the waterfall's."""
+        self._operation = f"{contract}.{function}"
+        return self.system.twin.call(contract, function, sender, *args)
 
     # Steps
 
@@ -236,8 +281,9 @@ class Player:
                 for feed in range(FEEDS):
                     price = answers[feed]
                     if price is not None:
+                        self._operation = f"{self.system.feed_name(market, feed)}.set_answer"
                         self.system.answer(market, price, (feed,))
-                self.system.twin.call("PriceOracle", "poke", KEEPER, market)
+                self._beside("PriceOracle", "poke", KEEPER, market)
             index = LedgerView.of(self.system).index[market]
             self.stages[-1].rows.append(Row("price", self.system.specs[market].name, None, index))
 
@@ -253,7 +299,7 @@ class Player:
     ) -> Outcome:
         orders = {}
         for side, name, signed in (("buyer", buyer, size), ("seller", seller, -size)):
-            holder, who, _ = self._holder(name)
+            holder, who = self._signer(name)
             orders[side] = self.system.order(
                 who, market, signed, price, subaccount=holder.subaccount, reduce_only=side in reduce_only
             )
@@ -263,8 +309,37 @@ class Player:
         acting = [maker[0].account, taker[0].account]
         return self._call("trades", "Orders", "settle_orders", KEEPER, *maker, *taker, size, acting=acting)
 
+    def _fill(
+        self,
+        market: int,
+        buyer: str,
+        seller: str,
+        size: int,
+        price: int,
+        maker: str = "seller",
+        reduce_only: tuple[str, ...] = (),
+    ) -> Outcome:
+        """A trade without signatures, by the test filler."""
+        flags = c.FLAG_BUYER_IS_TAKER if maker == "seller" else 0
+        flags |= sum(FLAG_OF_REDUCER[side] for side in set(reduce_only))
+        a, b = self.ids[buyer], self.ids[seller]
+        return self._ledger("trades", "fill", FILLER, market, a, b, size, price, flags, acting=[a, b])
+
+    def _poke(self, market: int) -> Outcome:
+        with self._change("prices"):
+            return self._beside("PriceOracle", "poke", KEEPER, market)
+
+    def _feed(self, market: int, feed: int, mode: int) -> Outcome:
+        return self._beside(self.system.feed_name(market, feed), "set_mode", KEEPER, mode)
+
+    def _raw(self, contract: str, function: str, by: Any, args: tuple[Any, ...]) -> Outcome:
+        sender = self._directory.resolve(by)
+        values = self._directory.resolve(args)
+        acting = acting_in(function, values)
+        return self._call(cause_of(function), contract, function, sender, *values, acting=acting, full=True)
+
     def _order(self, name: str, account: str, market: int, size: int, price: int, reduce_only: bool = False) -> Outcome:
-        holder, who, _ = self._holder(account)
+        holder, who = self._signer(account)
         self._orders[name] = self.system.order(
             who, market, size, price, subaccount=holder.subaccount, reduce_only=reduce_only
         )
@@ -274,9 +349,8 @@ class Player:
         return self._settle_orders(self._orders[maker], self._orders[taker], size)
 
     def _liquidate(self, account: str, market: int, taker: str, size: int = UNLIMITED) -> Outcome:
-        _, keeper, taker_id = self._holder(taker)
-        args = (self.ids[account], market, taker_id, size)
-        return self._ledger("liquidations", "liquidate", keeper.address, *args, acting=[taker_id])
+        args = (self.ids[account], market, self.ids[taker], size)
+        return self._ledger("liquidations", "liquidate", self._owner(taker), *args, acting=[self.ids[taker]])
 
     def _liquidate_all(self, market: int, takers: tuple[str, ...]) -> None:
         """Offer every unhealthy account to the takers in turn; what none of them can carry is left."""
@@ -342,14 +416,14 @@ class Player:
         return self._ledger("rebases", "rebase_claims", KEEPER)
 
     def _deposit(self, account: str, amount: int) -> Outcome:
-        _, owner, id_ = self._holder(account)
-        atoms = self._mint(owner.address, self.system.clearing_house.address, amount)
-        return self._ledger("deposits", "deposit", owner.address, id_, atoms, acting=[id_])
+        owner, id_ = self._owner(account), self.ids[account]
+        atoms = self._mint(owner, self.system.clearing_house.address, amount)
+        return self._ledger("deposits", "deposit", owner, id_, atoms, acting=[id_])
 
     def _withdraw(self, account: str, amount: int) -> Outcome:
-        _, owner, id_ = self._holder(account)
+        owner, id_ = self._owner(account), self.ids[account]
         atoms = amount // self.system.unit
-        return self._ledger("deposits", "withdraw", owner.address, id_, atoms, owner.address, acting=[id_])
+        return self._ledger("deposits", "withdraw", owner, id_, atoms, owner, acting=[id_])
 
     def _release(self, account: str) -> Outcome:
         return self._ledger("other", "release", KEEPER, self.ids[account])
@@ -398,13 +472,14 @@ class Player:
     def _expect(self, check: Check) -> None:
         if check.what[0] == "receipt" and not self.receipts:
             raise ScenarioFailed(f"{check.path}: no account has been resolved yet")
-        value = self._quantity(check.what)
+        value = self.quantity(check.what)
         show = str if check.is_count else show_exactly
         if not check.holds(value):
             raise ScenarioFailed(f"{check.path}: is {show(value)}, expected {check.wanted(show)}")
         self.checks += 1
 
-    def _quantity(self, what: tuple[str, ...]) -> int:
+    def quantity(self, what: tuple[str, ...]) -> int:
+        """What an expectation names, as it is now."""
         view = LedgerView.of(self.system)
         domain = view.snapshot.domain
         match what:
@@ -432,6 +507,12 @@ class Player:
                 return domain.claim_epoch
             case _:
                 return domain.receipts
+
+    def holdings(self, name: str) -> dict[str, int]:
+        """Cash and sizes of an account, the sizes by the market's name; WAD."""
+        view, id_ = LedgerView.of(self.system), self.ids[name]
+        sizes = {self.system.specs[m].name: view.size(id_, m) for m in view.legs(id_)}
+        return {"cash": view.cash(id_), **sizes}
 
     def _of_account(self, view: LedgerView, id_: bytes, what: list[str]) -> int:
         word = view.snapshot.accounts.get(id_)

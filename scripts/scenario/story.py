@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from python_ref import constants as c
+from python_ref.mocks import FEED_BOMB, FEED_BURN_GAS, FEED_NORMAL, FEED_REVERT, FEED_REVERT_EMPTY, FEED_SHORT
 from python_ref.price_oracle import BPS, MAX_AGE_S, MAX_OUTLIER_BPS, MAX_WIDTH_BPS
 from python_ref.words import Limits, Risk
+from scripts.campaign.setup import Setup
+from scripts.scenario.calls import Known, has_key, is_owner, read_call
 from scripts.scenario.nodes import Node, ScenarioError, parse_yaml, read_yaml
-from scripts.system import LIMITS, RISK, MarketSpec
+from scripts.system import FEEDS, LIMITS, RISK, MarketSpec
 
 WAD = c.WAD
 
@@ -23,8 +26,33 @@ POLICIES = {
 }
 """Who is deleveraged first: everybody alike, the biggest winners by entry price, or the highest leverage."""
 
+
+def policy_of(spec: MarketSpec) -> str:
+    """The policy's name, or what a market of its own combines: ``ProRata by leverage``."""
+    for name, value in POLICIES.items():
+        if value == (spec.limits.rank, spec.policy):
+            return name
+    return f"{spec.policy} by {next(name for name, rank in RANKS.items() if rank == spec.limits.rank)}"
+
+
+RANKS = {"single": c.RANK_SINGLE, "profit": c.RANK_PROFIT, "leverage": c.RANK_LEVERAGE}
+PLANS = ("ProRata", "BandQueue")
+"""A policy's two halves, for a market that combines them in a way of its own."""
+
+MODES = {
+    "normal": FEED_NORMAL,
+    "reverts": FEED_REVERT,
+    "reverts empty": FEED_REVERT_EMPTY,
+    "burns gas": FEED_BURN_GAS,
+    "short": FEED_SHORT,
+    "bomb": FEED_BOMB,
+}
+"""How a feed answers."""
+
 RATES = ("initial", "maintenance", "penalty", "fund_share", "taker_fee", "maker_fee", "fill_band", "target", "backstop")
 FEED_DECIMALS = 8
+COOLDOWN_S = 86_400
+"""Of the fund, unless said otherwise."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +64,12 @@ class Holder:
     subaccount: int
     deposit: int
     bystander: bool
+
+
+def owners_in(holders: dict[str, Holder]) -> dict[str, str]:
+    """Whose address a name stands for: an owner's his own, another account's that of its owner."""
+    owners = {h.owner: h.owner for h in holders.values()}
+    return {**owners, **{name: h.owner for name, h in holders.items() if name not in owners}}
 
 
 @dataclass(frozen=True)
@@ -81,12 +115,13 @@ class Check:
 
 @dataclass(frozen=True)
 class Step:
-    """One thing that happens. ``revert``: it has to be refused with that reason."""
+    """One thing that happens. ``revert``: it has to be refused with that reason; ``open``: it may go either way."""
 
     path: str
     action: str
     args: dict[str, Any]
     revert: str | None = None
+    open: bool = False
 
 
 @dataclass(frozen=True)
@@ -100,6 +135,13 @@ class Scenario:
     holders: dict[str, Holder]
     fund: Fund
     steps: tuple[Step, ...]
+    cooldown_s: int = COOLDOWN_S
+    delay_s: int = Setup.delay_s
+
+    @property
+    def setup(self) -> Setup:
+        """What is deployed."""
+        return Setup(self.decimals, self.markets, self.cooldown_s, self.delay_s)
 
     def market(self, name: str) -> int:
         """Number of a market."""
@@ -123,7 +165,7 @@ def parse(text: str) -> Scenario:
 
 
 def _scenario(root: Node) -> Scenario:
-    top = root.fields(("about", "token", "fund"), ("name", "markets", "actors", "steps"))
+    top = root.fields(("about", "token", "fund", "governor"), ("name", "markets", "actors", "steps"))
     decimals = 6
     if "token" in top:
         token = top["token"].fields(("decimals",))
@@ -138,8 +180,12 @@ def _scenario(root: Node) -> Scenario:
         other = ids.setdefault((holder.owner, holder.subaccount), name)
         if other != name:
             raise ScenarioError(f"actors.{name}", f"is the same account as {other}; give it another subaccount")
-    names = _Names(tuple(spec.name for spec in markets), tuple(holders), money)
-    fund = _fund(top.get("fund"), names)
+    feed_decimals = tuple(spec.feed_decimals for spec in markets)
+    names = _Names(tuple(spec.name for spec in markets), holders, money, feed_decimals)
+    fund, cooldown_s = _fund(top.get("fund"), names)
+    delay_s = Setup.delay_s
+    if "governor" in top:
+        delay_s = top["governor"].fields((), ("delay",))["delay"].seconds()
     steps = tuple(_step(node, names) for node in top["steps"].elements())
     _names_exist(steps, fund)
     return Scenario(
@@ -150,6 +196,8 @@ def _scenario(root: Node) -> Scenario:
         holders=holders,
         fund=fund,
         steps=steps,
+        cooldown_s=cooldown_s,
+        delay_s=delay_s,
     )
 
 
@@ -189,33 +237,41 @@ class _Money:
         return amount
 
 
-def feed_price(node: Node) -> int:
-    """A price that a feed can answer."""
+def feed_price(node: Node, decimals: int = FEED_DECIMALS) -> int:
+    """A price that a feed of ``decimals`` can answer."""
     price = node.wad(least=1)
-    if price % 10 ** (18 - FEED_DECIMALS) or price >= c.MAX_PRICE:
-        raise node.fail(f"a price below {c.MAX_PRICE // WAD:,} of at most {FEED_DECIMALS} decimals is wanted")
+    if price % 10 ** (18 - decimals) or price >= c.MAX_PRICE:
+        raise node.fail(f"a price below {c.MAX_PRICE // WAD:,} of at most {decimals} decimals is wanted")
     return price
 
 
 def _market(name: str, node: Node) -> MarketSpec:
     top = node.fields(("policy", "risk", "limits", "oracle"), ("price",))
-    rank, policy = POLICIES[top["policy"].choice(tuple(POLICIES), "policy") if "policy" in top else "band_leverage"]
-    spec = MarketSpec(
+    rank, policy = _policy(top["policy"]) if "policy" in top else POLICIES["band_leverage"]
+    oracle = _oracle(top["oracle"]) if "oracle" in top else {}
+    return MarketSpec(
         name,
-        feed_price(top["price"]),
+        feed_price(top["price"], oracle.get("feed_decimals", FEED_DECIMALS)),
         _risk(top["risk"]) if "risk" in top else replace(RISK),
         replace(_limits(top["limits"]) if "limits" in top else LIMITS, rank=rank),
         policy,
-        FEED_DECIMALS,
+        **oracle,
     )
-    if "oracle" in top:
-        spec = replace(spec, **_oracle(top["oracle"]))
-    return spec
+
+
+def _policy(node: Node) -> tuple[int, str]:
+    """Rank and contract: by one of the names, or ``{rank: leverage, plan: ProRata}``."""
+    if isinstance(node.value, str):
+        return POLICIES[node.choice(tuple(POLICIES), "policy")]
+    found = node.fields((), ("rank", "plan"))
+    return RANKS[found["rank"].choice(tuple(RANKS), "rank")], found["plan"].choice(PLANS, "plan")
 
 
 def _oracle(node: Node) -> dict[str, Any]:
-    found = node.fields(("max_age", "outlier", "width"))
+    found = node.fields(("max_age", "outlier", "width", "decimals"))
     changes: dict[str, Any] = {}
+    if "decimals" in found:
+        changes["feed_decimals"] = found["decimals"].whole(0, 18)
     if "max_age" in found:
         changes["max_age_s"] = found["max_age"].seconds()
         if not 0 < changes["max_age_s"] <= MAX_AGE_S:
@@ -281,9 +337,12 @@ def _holder(name: str, node: Node, money: _Money) -> Holder:
     if isinstance(node.value, str):
         return Holder(name, name, 0, money.read(node), False)
     top = node.fields(("deposit", "owner", "subaccount", "bystander"))
+    owner = top["owner"].text() if "owner" in top else name
+    if not is_owner(owner):
+        raise ScenarioError(f"{node.path}.owner", "an address is 0x and 40 hexadecimal digits")
     return Holder(
         name,
-        top["owner"].text() if "owner" in top else name,
+        owner,
         top["subaccount"].whole(0, 2**96 - 1) if "subaccount" in top else 0,
         money.read(top["deposit"]) if "deposit" in top else 0,
         "bystander" in top and top["bystander"].flag(),
@@ -295,22 +354,30 @@ class _Names:
     """Who and what a step may name."""
 
     markets: tuple[str, ...]
-    holders: tuple[str, ...]
+    holders: dict[str, Holder]
     money: _Money
+    feed_decimals: tuple[int, ...]
+
+    @property
+    def known(self) -> Known:
+        return Known(self.markets, tuple(self.holders), owners_in(self.holders))
 
     def market(self, node: Node) -> int:
         return self.markets.index(node.choice(self.markets, "market"))
 
     def holder(self, node: Node) -> str:
-        return node.choice(self.holders, "actor")
+        return node.choice(tuple(self.holders), "actor")
 
 
-def _fund(node: Node | None, names: _Names) -> Fund:
+def _fund(node: Node | None, names: _Names) -> tuple[Fund, int]:
     providers: dict[str, int] = {}
     caps: dict[int, int] = {}
     top_ups: dict[int, int] = {}
+    cooldown_s = COOLDOWN_S
     if node is not None:
-        top = node.fields(("providers", "buckets"))
+        top = node.fields(("providers", "buckets", "cooldown"))
+        if "cooldown" in top:
+            cooldown_s = top["cooldown"].seconds()
         if "providers" in top:
             providers = {name: names.money.read(value, least=1) for name, value in top["providers"].items()}
         if "buckets" in top:
@@ -319,7 +386,7 @@ def _fund(node: Node | None, names: _Names) -> Fund:
                 market = names.market(Node(name, value.path))
                 top_ups[market] = bucket["top_up"].wad() if "top_up" in bucket else 0
                 caps[market] = bucket["cap"].wad() if "cap" in bucket else top_ups[market]
-    return Fund(providers, caps, top_ups)
+    return Fund(providers, caps, top_ups), cooldown_s
 
 
 # Steps
@@ -380,17 +447,32 @@ def _sides(node: Node, names: _Names) -> tuple[str, ...]:
     return tuple(_side(item, names) for item in node.elements())
 
 
-def _count(node: Node, names: _Names) -> int:
-    return node.whole(1, 1_000)
+def _feed(node: Node, names: _Names) -> int:
+    return node.whole(0, FEEDS - 1)
+
+
+def _mode(node: Node, names: _Names) -> int:
+    return MODES[node.choice(tuple(MODES), "mode")]
+
+
+def _signer_of(node: Node, names: _Names) -> str:
+    name = names.holder(node)
+    if not has_key(names.holders[name].owner):
+        raise node.fail(f"{names.holders[name].owner} has no key to sign with; use a fill step")
+    return name
 
 
 ACTIONS: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "trade": (
+        {"market": _market_of, "buyer": _signer_of, "seller": _signer_of, "size": _size, "price": _price},
+        {"maker": _side, "reduce_only": _sides},
+    ),
+    "fill": (
         {"market": _market_of, "buyer": _holder_of, "seller": _holder_of, "size": _size, "price": _price},
         {"maker": _side, "reduce_only": _sides},
     ),
     "order": (
-        {"name": _text, "account": _holder_of, "market": _market_of, "size": _signed_size, "price": _price},
+        {"name": _text, "account": _signer_of, "market": _market_of, "size": _signed_size, "price": _price},
         {"reduce_only": _flag},
     ),
     "match": ({"maker": _text, "taker": _text, "size": _size}, {}),
@@ -412,25 +494,24 @@ ACTIONS: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "fund_deposit": ({"provider": _text, "amount": _amount}, {}),
     "top_up": ({"market": _market_of, "amount": _amount}, {}),
     "recognise": ({}, {}),
+    "poke": ({"market": _market_of}, {}),
+    "feed": ({"market": _market_of, "feed": _feed, "mode": _mode}, {}),
 }
 """Steps that are calls: the fields each needs, and those it may have."""
 
 PLAIN = ("stage", "advance", "price", "expect")
+OUTCOME = ("revert", "outcome")
 
 
 def _step(node: Node, names: _Names) -> Step:
-    keys = [key for key, _ in node.items() if key != "revert"]
+    keys = [key for key, _ in node.items() if key not in OUTCOME]
     if len(keys) != 1:
         raise node.fail(f"one action per step is wanted, not {', '.join(keys) or 'none'}")
     action = keys[0]
-    if action not in ACTIONS and action not in PLAIN:
-        node.fields((*ACTIONS, *PLAIN))
+    if action not in ACTIONS and action not in PLAIN and action != "call":
+        node.fields((*ACTIONS, *PLAIN, "call"))
     body = Node(node.value[action], f"{node.path}.{action}")
-    revert = None
-    if node.has("revert"):
-        if action in PLAIN or action.endswith("_all"):
-            raise ScenarioError(f"{node.path}.revert", f"{action} is never refused; remove it")
-        revert = Node(node.value["revert"], f"{node.path}.revert").text()
+    revert, is_open = _outcome(node, action)
     if action == "stage":
         return Step(body.path, action, {"title": body.text()})
     if action == "advance":
@@ -439,25 +520,45 @@ def _step(node: Node, names: _Names) -> Step:
         return Step(body.path, action, {"prices": dict(_prices(body, names))})
     if action == "expect":
         return Step(body.path, action, {"checks": tuple(_checks(body, names))})
+    if action == "call":
+        return Step(body.path, action, read_call(body, names.known), revert, is_open)
     required, optional = ACTIONS[action]
     if body.value == "" and not required:
-        return Step(body.path, action, {}, revert)
+        return Step(body.path, action, {}, revert, is_open)
     found = body.fields(tuple(optional), tuple(required))
     readers = {**required, **optional}
-    return Step(body.path, action, {key: readers[key](value, names) for key, value in found.items()}, revert)
+    args = {key: readers[key](value, names) for key, value in found.items()}
+    return Step(body.path, action, args, revert, is_open)
+
+
+def _outcome(node: Node, action: str) -> tuple[str | None, bool]:
+    """``revert: reason`` ("" for a refusal without one), or ``outcome: any``."""
+    found = [key for key in OUTCOME if node.has(key)]
+    if not found:
+        return None, False
+    said = Node(node.value[found[0]], f"{node.path}.{found[0]}")
+    if action in PLAIN or action.endswith("_all"):
+        raise said.fail(f"{action} is never refused; remove it")
+    if len(found) > 1:
+        raise said.fail("either revert or outcome can be given; remove one")
+    if found[0] == "outcome":
+        said.choice(("any",), "outcome")
+        return None, True
+    return (said.value if said.value == "" else said.text()), False
 
 
 def _prices(node: Node, names: _Names) -> Iterator[tuple[int, tuple[int | None, ...]]]:
     """Per market the answers of its three feeds; None for a feed that stays silent."""
     for name, value in node.items():
         market = names.market(Node(name, value.path))
+        decimals = names.feed_decimals[market]
         if isinstance(value.value, str):
-            yield market, (feed_price(value),) * 3
+            yield market, (feed_price(value, decimals),) * 3
             continue
         feeds = value.elements()
         if len(feeds) != 3:
             raise value.fail("one price for all feeds or a list of three is wanted; 'silent' for a feed that is")
-        yield market, tuple(None if feed.value == "silent" else feed_price(feed) for feed in feeds)
+        yield market, tuple(None if feed.value == "silent" else feed_price(feed, decimals) for feed in feeds)
 
 
 # Expectations

@@ -15,11 +15,16 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
+from python_ref import constants as c
+from scripts.campaign.operations import FEED_NORMAL, FEED_REVERTS, Operations
+from scripts.campaign.regimes import BY_NAME
+from scripts.campaign.setup import SPECS, Setup
+from scripts.campaign.steering import Steering
 from scripts.chain import Chain
-from scripts.campaign.operations import FEED_NORMAL, FEED_REVERTS, SPECS, TRADERS, Operations
 
-WHO = st.integers(0, len(TRADERS) + 1)
-TRADER = st.integers(0, len(TRADERS) - 1)
+TRADERS = 7
+WHO = st.integers(0, TRADERS + 1)
+TRADER = st.integers(0, TRADERS - 1)
 MARKET = st.integers(0, len(SPECS) - 1)
 MONEY = st.sampled_from((1, 999, 30_000, 250_000, 1_000_000))
 PERCENT = st.sampled_from((1, 33, 50, 100))
@@ -32,6 +37,7 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
         def __init__(self) -> None:
             super().__init__()
             self.do = operations
+            self.steer = Steering(operations, BY_NAME["rebase"], Random(0))
             self.mark = operations.mark()
 
         def teardown(self) -> None:
@@ -75,20 +81,24 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
             self.do.trade(market, buyer, seller, notional, bps, flags, odd)
 
         @rule(buyer=WHO, seller=WHO, size=st.integers(0, 50))
-        def dust_trade(self, buyer: int, seller: int, size: int) -> None:
-            self.do.dust_trade(buyer, seller, size)
+        def speck(self, buyer: int, seller: int, size: int) -> None:
+            self.do.fill(3, buyer, seller, c.DUST_SIZE + size, self.do.prices[3])
 
         @rule(market=MARKET, who=WHO, other=WHO, percent=PERCENT)
         def close(self, market: int, who: int, other: int, percent: int) -> None:
             self.do.close(market, who, other, percent)
 
-        @rule(market=MARKET, maker=TRADER, taker=TRADER, notional=st.sampled_from((50, 4_000)))
-        def signed_trade(self, market: int, maker: int, taker: int, notional: int) -> None:
-            self.do.signed_trade(market, maker, taker, notional, 0)
+        @rule(market=MARKET, maker=TRADER, taker=TRADER, notional=st.sampled_from((50, 4_000)), buys=st.booleans())
+        def signed_trade(self, market: int, maker: int, taker: int, notional: int, buys: bool) -> None:
+            do, size = self.do, self.do.size_of(market, notional * c.WAD) * (1 if buys else -1)
+            first = self.steer.book.sign(maker, market, size, do.prices[market])
+            self.steer.book.cross(first, self.steer.book.sign(taker, market, -size, do.prices[market]), abs(size))
 
         @rule(market=MARKET, maker=TRADER, taker=TRADER, reduce_only=st.booleans())
         def take(self, market: int, maker: int, taker: int, reduce_only: bool) -> None:
-            self.do.take(market, maker, taker, 500, reduce_only)
+            size = self.do.size_of(market, 500 * c.WAD)
+            resting = self.steer.book.sign(maker, market, size, self.do.prices[market], reduce_only=reduce_only)
+            self.steer.book.take(resting, taker, size // 2)
 
         @rule(who=WHO, market=MARKET, by=WHO, percent=PERCENT)
         def liquidate(self, who: int, market: int, by: int, percent: int) -> None:
@@ -102,13 +112,14 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
         def take_over(self, who: int, market: int) -> None:
             self.do.take_over(who, market)
 
-        @rule(who=st.integers(0, len(TRADERS) + 1 + len(SPECS)), others=st.lists(WHO, max_size=3))
+        @rule(who=st.integers(0, TRADERS + 1 + len(SPECS)), others=st.lists(WHO, max_size=3))
         def resolve(self, who: int, others: list[int]) -> None:
             self.do.resolve(who, others)
 
         @rule(seed=st.integers(0, 2**32))
         def press(self, seed: int) -> None:
-            self.do.press(Random(seed))
+            self.steer.r = Random(seed)
+            self.steer.press()
 
         @rule()
         def rebase(self) -> None:
@@ -138,7 +149,7 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
             what=st.sampled_from(
                 (
                     "deposit",
-                    "request",
+                    "request_withdrawal",
                     "claim_withdrawal",
                     "cancel_withdrawal",
                     "recognise",
@@ -158,8 +169,15 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
     return Machine
 
 
+def started(chain: Chain, decimals: int) -> Operations:
+    """A fresh deployment with money in every account."""
+    operations = Operations(chain, Setup(decimals=decimals))
+    operations.open()
+    return operations
+
+
 def test_machine__contract_and_model_agree(chain: Chain) -> None:
-    operations = Operations(chain, 6)
+    operations = started(chain, 6)
     budget = settings(max_examples=40, stateful_step_count=60, deadline=None)
     run_state_machine_as_test(machine_on(operations), settings=budget)
     assert operations.steps >= 1_500, operations.steps
@@ -168,41 +186,34 @@ def test_machine__contract_and_model_agree(chain: Chain) -> None:
 @pytest.mark.parametrize("decimals", [6, 18])
 @pytest.mark.parametrize("first_seed", [0, 100])
 def test_walk__every_stage_is_reached_and_agrees(chain: Chain, decimals: int, first_seed: int) -> None:
-    operations = Operations(chain, decimals)
+    operations = started(chain, decimals)
     mark = operations.mark()
     for seed in range(first_seed, first_seed + 12):
-        r = Random(seed)
+        steering = Steering(operations, BY_NAME["rebase"], Random(seed))
         for _ in range(300):
-            operations.random_step(r)
+            steering.move()
         operations.finish()
         operations.restart(mark)
         mark = operations.mark()
+    marks = operations.judge.marks
     stages = ("Liquidated", "BucketPaid", "BandDeleveraged", "WrittenOff", "Rebased", "LateFolded", "Released")
-    missing = [stage for stage in stages if not operations.events[stage]]
+    missing = [stage for stage in stages if not marks[f"event:ClearingHouse.{stage}"]]
     assert not missing, missing
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_walk__agrees_on_the_chain_that_ape_brings(open_chain: Callable[[str], Chain], seed: int) -> None:
     """1,300 compared steps each, 5,200 in all, on ape's in-process chain."""
-    operations = Operations(open_chain("ape"), (6, 18)[seed % 2])
-    mark = operations.mark()
-    done, walk = 0, 0
-    while done < 1_300:
-        r = Random(10_000 * (seed + 1) + walk)
-        before = operations.steps
-        for _ in range(300):
-            operations.random_step(r)
-        done += operations.steps - before
-        walk += 1
-        operations.finish()
-        operations.restart(mark)
-        mark = operations.mark()
+    operations = started(open_chain("ape"), (6, 18)[seed % 2])
+    steering = Steering(operations, BY_NAME["cascade"], Random(seed))
+    while operations.steps < 1_300:
+        steering.move()
+    operations.finish()
 
 
 def test_walk__agrees_on_anvil(open_chain: Callable[[str], Chain]) -> None:
-    operations = Operations(open_chain("anvil"), 6)
-    r = Random(77)
+    operations = started(open_chain("anvil"), 6)
+    steering = Steering(operations, BY_NAME["trading"], Random(77))
     while operations.steps < 400:
-        operations.random_step(r)
+        steering.move()
     operations.finish()
