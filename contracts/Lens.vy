@@ -389,7 +389,8 @@ def preview_resolve(account: bytes32) -> Preview:
                 total: uint256 = self._magnitude(size)
                 if size < 0:
                     untaken: uint256 = book.open_interest[1] - walk.filled
-                    assert untaken <= book.open_interest[0] - total, "resolve: plan too small"
+                    owed: uint256 = min(total, book.open_interest[0])
+                    assert untaken <= book.open_interest[0] - owed, "resolve: plan too small"
                 else:
                     assert total - walk.filled <= c.DUST_SIZE, "resolve: plan too small"
                 walk.filled = total

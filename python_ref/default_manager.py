@@ -317,7 +317,8 @@ class DefaultManager(RebaseManager):
             )
         if p.finished and filled < total:
             # only the house is left on the other side, with its residue of longs or with the dust of shorts
-            enough = total <= m.residue if is_long else total - filled <= c.DUST_SIZE
+            # (the last short reads rounded up, a wei more than there is)
+            enough = min(total, m.oi) <= m.residue if is_long else total - filled <= c.DUST_SIZE
             require(enough, "resolve: plan too small")
             base = self._index_quote(total, x, is_long)
             dust = base - quoted if is_long else quoted - base

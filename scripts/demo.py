@@ -25,11 +25,10 @@ DEFAULT = Path(__file__).resolve().parent.parent / "tests" / "scenarios" / "cvx_
 WIDTH = 150
 """Columns that the tables need; a narrower terminal folds the lines."""
 
-NETWORKS = {
+BACKENDS = {
     "revm": "revm, in this process",
     "anvil": "an anvil node",
     "ape": "ape's local chain, in this process",
-    "local": "ape's local chain, in this process",
 }
 
 
@@ -50,14 +49,14 @@ def main(arguments: list[str] | None = None) -> int:
     if options.policy is not None:
         scenario = scenario.with_policy(options.policy)
     try:
-        chain = make_chain("ape" if options.network == "local" else options.network)
+        chain = make_chain(options.backend)
     except ChainUnavailable as error:
-        errors.print(f"{options.network}: {error}")
+        errors.print(f"--backend {options.backend}: {error}")
         return 1
     started = time.monotonic()
     with chain:
         console.print(scenario.name, style="bold")
-        console.print(f"chain: {NETWORKS[options.network]}; {_policies(scenario)}")
+        console.print(f"chain: {BACKENDS[options.backend]}; {_policies(scenario)}")
         if scenario.about:
             console.print(scenario.about)
         console.print()
@@ -104,7 +103,7 @@ def _options(arguments: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="demo", description="Play a scenario and tell it table by table.")
     parser.add_argument("--policy", choices=sorted(POLICIES), help="deleveraging policy of all markets")
     where = f"chain to play on (default: {BACKEND})"
-    parser.add_argument("--backend", "--network", dest="network", choices=NETWORKS, default=BACKEND, help=where)
+    parser.add_argument("--backend", choices=BACKENDS, default=BACKEND, help=where)
     parser.add_argument("--scenario", type=Path, default=DEFAULT, metavar="FILE", help="scenario file (YAML)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="also write everything there")
     return parser.parse_args(arguments)

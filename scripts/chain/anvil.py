@@ -276,7 +276,8 @@ def _start(binary: Path, port: int) -> tuple[subprocess.Popen[bytes], int]:
         command = [str(binary), "--quiet", "--host", "127.0.0.1", "--port", str(chosen)]
         command += ["--chain-id", str(CHAIN_ID), "--timestamp", str(START), "--hardfork", "prague"]
         command += ["--base-fee", "0", "--gas-price", "0", "--disable-min-priority-fee", "--auto-impersonate"]
-        command += ["--no-mining", "--transaction-block-keeper", "64"]
+        # Without a bound the node writes the state of every old block to disk: a long campaign fills it.
+        command += ["--no-mining", "--prune-history", "64", "--transaction-block-keeper", "64"]
         process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
         deadline = time.monotonic() + _START_TIMEOUT_S
         while process.poll() is None and time.monotonic() < deadline:

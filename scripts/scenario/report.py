@@ -124,7 +124,7 @@ def _print_paid(console: Console, result: Result) -> None:
 
 
 def _print_gas(console: Console, result: Result) -> None:
-    note = GAS_NOTE[result.network]
+    note = GAS_NOTE[result.backend]
     table = _table(f"Gas per stage ({note})", "stage", "calls", "gas", "dearest call")
     for stage in result.stages:
         if stage.calls:
@@ -139,7 +139,7 @@ def to_json(result: Result) -> dict[str, Any]:
     """Everything that the tables say."""
     return {
         "scenario": result.scenario.name,
-        "network": result.network,
+        "backend": result.backend,
         "policies": {spec.name: policy_of(spec) for spec in result.scenario.markets},
         "stages": [_stage(stage) for stage in result.stages],
         "receipts": [
@@ -169,7 +169,7 @@ def to_json(result: Result) -> dict[str, Any]:
         "steps_compared": result.steps,
         "mismatches": 0,
         "exact_ledger": {"comparisons": result.compared, "furthest_wei": float(result.drift)},
-        "gas_is": GAS_NOTE[result.network],
+        "gas_is": GAS_NOTE[result.backend],
     }
 
 

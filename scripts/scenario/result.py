@@ -61,7 +61,7 @@ class Result:
     """A played scenario."""
 
     scenario: Scenario
-    network: str
+    backend: str
     stages: list[Stage]
     receipts: list[Receipt]
     paid: list[Paid]

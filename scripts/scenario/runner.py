@@ -100,7 +100,7 @@ class Player:
         domain = view.snapshot.domain
         return Result(
             scenario=self.scenario,
-            network=self.system.chain.kind,
+            backend=self.system.chain.kind,
             stages=self.stages,
             receipts=self.receipts,
             paid=[Paid(self._names[i], changes, view.equity(i)) for i, changes in self._changes.items()],

@@ -144,7 +144,7 @@ def test_command__plays_a_file_of_ones_own_and_writes_json(tmp_path: Path, capsy
     assert "mismatches: 0" in told
     content = json.loads(out.read_text())
     assert content["policies"] == {"CVX": "pro_rata"}
-    assert content["network"] == "revm"
+    assert content["backend"] == "revm"
     assert content["mismatches"] == 0
     assert f"steps compared: {content['steps_compared']}" in told
     row = content["stages"][1]["rows"][0]
@@ -186,12 +186,12 @@ def test_command__says_in_one_line_what_is_missing(
 def test_command__says_in_one_line_that_anvil_is_missing(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
-    """A network that this machine does not have."""
+    """A backend that this machine does not have."""
     monkeypatch.delenv("ANVIL", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.setattr("scripts.chain.anvil.ROOT", tmp_path)  # what npm may have installed lies there
 
-    code = demo.main(["--network", "anvil"])
+    code = demo.main(["--backend", "anvil"])
 
     lines = capsys.readouterr().err.strip().splitlines()
     assert code == 1
@@ -199,7 +199,7 @@ def test_command__says_in_one_line_that_anvil_is_missing(
     assert lines[0].startswith("anvil: ")
 
 
-@pytest.mark.parametrize("option", ["--policy", "--network"])
+@pytest.mark.parametrize("option", ["--policy", "--backend"])
 def test_command__refuses_an_unknown_choice(option: str, capsys: pytest.CaptureFixture[str]) -> None:
     """The complaint lists what there is."""
     with pytest.raises(SystemExit) as stop:

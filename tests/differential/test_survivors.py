@@ -8,17 +8,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
-from math import gcd
 
 import pytest
 
 from python_ref import constants as c
+from scripts.chain import make_chain
 from scripts.system import GOVERNOR, KEEPER, WAD, MarketSpec
 from tests.differential.book import Book, OpenBook, books, perp, wad
 
 U = 1_000_001
 TINY = {"min_size": U, "lot_exp": 0}
 DUST = c.DUST_SIZE
+
+SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 
 
 @pytest.fixture
@@ -28,106 +30,346 @@ def open_book() -> Iterator[OpenBook]:
         yield opener
 
 
+def wei(amount: int) -> Fraction:
+    """Base or money wei as whole units."""
+    return Fraction(amount, WAD)
+
+
 def odd(price: int = 100, **more: int) -> MarketSpec:
     """A market whose prices may be any number of wei."""
-    return replace(perp(price, **TINY, **more), feed_decimals=18)
+    return replace(perp(price, **{**TINY, **more}), feed_decimals=18)
 
 
-def liquidate(book: Book, who: str, by: str, most: int = 2**128, market: int = 0) -> int:
-    """Gons that ``by`` takes of ``who``."""
-    return int(book.must("liquidate", book.owner(by), book.id(who), market, book.id(by), most).value)
+def enter(book: Book, who: str, other: str, side: int, size: int, market: int = 0) -> None:
+    """``who`` takes ``size`` wei of ``side`` at 100."""
+    buyer, seller = (who, other) if side > 0 else (other, who)
+    book.open(buyer, seller, wei(size), 100, market)
 
 
-def try_liquidate(book: Book, who: str, by: str, reason: str) -> None:
-    """Refused alone for ``reason``; in a batch passed over."""
-    book.refused(reason, "liquidate", book.owner(by), book.id(who), 0, book.id(by), 2**128)
-    taken = book.must("liquidate_batch", book.owner(by), (book.id(who),), 0, book.id(by), 2**128).value
-    assert taken == 0
-
-
-def touchy(numerator: int, denominator: int) -> list[int]:
-    """Whole numbers k for which k·numerator/denominator lies as near to a whole number as can be (convergents)."""
-    found, a, b, k, last = [], numerator, denominator, 0, 1
-    before, now = 1, 0
-    while b:
-        q = a // b
-        a, b = b, a % b
-        before, now = now, q * now + before if now else 1 if not found and last == 1 and k == 0 else q * now + before
-        k += 1
-        found.append(now)
-    return found
+def attempt(book: Book, who: str, by: str, market: int = 0) -> None:
+    """Everything that can be done about an account, each from the same state; contract and model agree on all."""
+    me, other = book.id(who), book.id(by)
+    size = book.size(who, market)
+    buyer, seller, flag = (by, who, c.FLAG_SELLER_REDUCE_ONLY) if size > 0 else (who, by, c.FLAG_BUYER_REDUCE_ONLY)
+    for act in (
+        lambda: book.call("liquidate", book.owner(by), me, market, other, 2**128),
+        lambda: book.call("liquidate_batch", book.owner(by), (me,), market, other, 2**128),
+        lambda: book.call("resolve", KEEPER, me, ()),
+        lambda: book.call("take_over", KEEPER, me, market),
+        lambda: book.call("settle", KEEPER, me, market),
+        lambda: book.call("rerank", KEEPER, me, market),
+        lambda: book.close(who, by, market),
+        lambda: book.trade(buyer, seller, wei(max(1, abs(size) // 2)), wei(book.index(market)), market, flag),
+        lambda: book.trade(seller, buyer, wei(U), wei(book.index(market)), market),
+        lambda: book.withdraw(who, wei(1)),
+    ):
+        with book.restored():
+            act()
 
 
 # ---- liquidation
 
 
-@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
+@SIDES
 def test_liquidate__open_interest_above_a_lowered_cap(open_book: OpenBook, side: int) -> None:
-    """A cap that was lowered below the open interest: a takeover of a short by a newcomer counts as growth."""
+    """A cap lowered below the open interest: a newcomer who takes over a short counts as growth, a long does not."""
     book = open_book(perp(100))
     for who, money in (("a", 60), ("b", 5_000), ("l", 5_000)):
         book.deposit(who, money)
-    buyer, seller = ("a", "b") if side > 0 else ("b", "a")
-    book.open(buyer, seller, 10, 100)
+    enter(book, "a", "b", side, wad(10))
     book.price(100 - 4 * side)
-    spec = book.system.specs[0]
-    book.system.must("set_limits", GOVERNOR, 0, replace(spec.limits, oi_cap=wad(5)).pack())
+    limits = book.system.specs[0].limits
+    ask = (book.owner("l"), book.id("a"), 0, book.id("l"), 2**128)
+    book.system.must("set_limits", GOVERNOR, 0, replace(limits, oi_cap=wad(5)).pack())
     if side < 0:
-        book.refused(
-            "fill: open interest cap", "liquidate", book.owner("l"), book.id("a"), 0, book.id("l"), 2**128
-        )
-        book.system.must("set_limits", GOVERNOR, 0, replace(spec.limits, oi_cap=wad(10)).pack())
-    assert liquidate(book, "a", "l") > 0
+        book.refused("fill: open interest cap", "liquidate", *ask)
+        book.system.must("set_limits", GOVERNOR, 0, replace(limits, oi_cap=wad(10)).pack())
+    assert book.must("liquidate", *ask).value > 0
 
 
+@SIDES
 @pytest.mark.parametrize("rest", [DUST - 1, DUST, DUST + 1, DUST + 2])
-@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
 def test_liquidate__rest_of_dust_goes_with_it(open_book: OpenBook, side: int, rest: int) -> None:
     """As much as the liquidator asks, unless no more than the dust would stay."""
     book = open_book(perp(100, **TINY))
-    for who, money in (("a", 31), ("b", 5_000), ("l", 5_000)):
+    for who, money in (("a", 51), ("b", 5_000), ("l", 5_000)):
         book.deposit(who, money)
-    buyer, seller = ("a", "b") if side > 0 else ("b", "a")
-    book.open(buyer, seller, 10, 100)
-    book.price(100 - 3 * side)
-    size = wad(10)
-    taken = liquidate(book, "a", "l", size - rest)
-    assert taken == (size if rest <= DUST else size - rest)
+    enter(book, "a", "b", side, wad(10))
+    # below maintenance, but so near to ruin that all of it may go
+    book.price(100 - 5 * side)
+    ask = (book.owner("l"), book.id("a"), 0, book.id("l"))
+    with book.restored():
+        assert book.must("liquidate", *ask, 2**128).value == wad(10)
+    taken = book.must("liquidate", *ask, wad(10) - rest).value
+    assert taken == (wad(10) if rest <= DUST else wad(10) - rest)
 
 
-@pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
-def test_liquidate__equity_of_minus_one_value_unit_is_bankrupt(open_book: OpenBook, side: int) -> None:
-    """Value is money times 1e18: a price that ends in 1 and a size that is its inverse give every rest."""
+@SIDES
+@pytest.mark.parametrize("value", [-2, -1, 0, 1])
+def test_solvency__to_one_value_unit(open_book: OpenBook, side: int, value: int) -> None:
+    """Equity is judged in money times 1e18; a size prime to 1e18 and a price of any digits give every rest."""
     book = open_book(odd())
     size = 10 * WAD + 1
-    margin = wad(100)
-    for who, money in (("a", 100), ("b", 5_000), ("l", 5_000)):
+    whole = 94 if side > 0 else 105
+    price = whole * WAD + value * side * pow(size, -1, WAD) % WAD
+    cash, rest = divmod(value - side * size * price, WAD)
+    assert rest == 0
+    for who, money in (("a", wei(cash + side * 100 * size)), ("b", 5_000), ("l", 5_000)):
         book.deposit(who, money)
-    buyer, seller = ("a", "b") if side > 0 else ("b", "a")
-    book.open(buyer, seller, Fraction(size, WAD), 100)
-    # margin * 1e18 + side * size * (price - 100) = target, with size prime to 1e18
-    assert gcd(size, WAD) == 1
-    cash = book.cash("a")
-    for target in (-1, 0, 1):
-        # find the price nearest to ruin whose value ends right, then pay in or out the difference
-        low = (-side * cash) * WAD // size
-        price = (target * side * pow(size, -1, WAD)) % WAD
-        price += (low // WAD) * WAD
-        need = target - side * size * price
-        assert need % WAD == 0
+    book.provide(100, 0)
+    enter(book, "a", "b", side, size)
+    book.price(wei(price))
+    assert book.value("a") * WAD == value
+    attempt(book, "a", "l")
+
+
+@SIDES
+@pytest.mark.parametrize("move", [3, 4, 5, 6, 9])
+def test_liquidate__prices_that_leave_a_rest(open_book: OpenBook, side: int, move: int) -> None:
+    """Every quotient of a liquidation has a fraction, where the penalty sets the price and where equity does."""
+    spec = odd(penalty=5_003, maintenance=25_003, fund_share=333_337, target=1_200_007, backstop=660_013)
+    book = open_book(spec)
+    for who, money in (("a", 51), ("b", 5_000), ("l", 5_000)):
+        book.deposit(who, money)
+    book.provide(100, 0)
+    enter(book, "a", "b", side, wad(10) + 7)
+    for digit in (1, 3, 333_333_333_333_333_333):
+        for share in (0, 5, 10, 15, 20, 24):
+            with book.restored():
+                price = (100 - side * move) * WAD + side * digit
+                book.price(wei(price))
+                need = (wad(10) + 7) * price // WAD * share // 1_000
+                lacks = need - int(book.value("a", wei(price)))
+                if lacks > 0:
+                    book.deposit("a", wei(lacks))
+                attempt(book, "a", "l")
+
+
+def cut(book: Book, z: str = "z", other: str = "w") -> int:
+    """A default beyond all cover, then the cut; the claim index."""
+    book.deposit(z, Fraction(51) + wei(123_456_789_012_345_677))
+    book.deposit(other, Fraction(5_000) + wei(765_432_109_876_543_213))
+    book.open(z, other, 10, 100)
+    book.price(80)
+    book.resolve(z)
+    assert book.domain.bad_debt > 0
+    book.must("rebase_claims", KEEPER)
+    book.rest_at(100)
+    return int(book.domain.claim_index)
+
+
+@SIDES
+def test_liquidate__least_size_after_a_cut(open_book: OpenBook, side: int) -> None:
+    """What may stay of a position is real size, and claims are gons: around the size that just may stay."""
+    book = open_book(perp(100))
+    index = cut(book)
+    assert index < c.INDEX_ONE
+    for who, money in (("a", 52), ("b", 5_000), ("l", 5_000)):
+        book.deposit(who, money)
+    enter(book, "a", "b", side, wad(10))
+    enter(book, "l", "b", side, wad(20))
+    book.price(Fraction(100) - side * Fraction("2.9"))
+    ask = (book.owner("l"), book.id("a"), 0, book.id("l"), 2**128)
+    size = abs(book.size("a"))
+    with book.restored():
+        taken = book.must("liquidate", *ask).value
+    assert 0 < taken < size
+    limits = book.system.specs[0].limits
+    real = (size - taken) * index // c.INDEX_ONE
+    seen = set()
+    for least in (real - 1, real, real + 1, real + 2):
         with book.restored():
-            top = need // WAD - cash
-            if top < 0:
-                book.price(Fraction(price, WAD))
+            book.system.must("set_limits", GOVERNOR, 0, replace(limits, min_size=least).pack())
+            seen.add(book.must("liquidate", *ask).value)
+    assert seen == {taken, size}
+
+
+# ---- a long of one wei
+
+
+def crumb(open_book: OpenBook) -> Book:
+    """``a`` is long one wei: what a deleveraging left of the least size that there is."""
+    book = open_book(odd())
+    for who, money in (("a", 1), ("b", 2_000), ("s", 60), ("t", 10), ("l", 5_000)):
+        book.deposit(who, money)
+    book.provide(100, 0)
+    big = wad(10)
+    left = (big + U) * 3 // (2 * 10**6)
+    book.open("a", "s", wei(U), 100)
+    book.open("b", "t", wei(left), 100)
+    book.open("b", "s", wei(big - left), 100)
+    book.price(108)
+    book.resolve("s")
+    assert book.size("a") == 1
+    return book
+
+
+def test_crumb__can_be_done_with_as_with_any_position(open_book: OpenBook) -> None:
+    book = crumb(open_book)
+    attempt(book, "a", "l")
+    book.rest_at(108)
+    attempt(book, "a", "l")
+
+
+def test_crumb__is_liquidated_and_resolved_as_the_long_that_it_is(open_book: OpenBook) -> None:
+    book = crumb(open_book)
+    book.rest_at(108)
+    book.advance(c.RESIDENCY_S)
+    book.price(108)
+    cash = book.cash("a")
+    # leave a fifth of the worth of one wei, then let the price fall
+    for keep in (-80, -86):
+        with book.restored():
+            if not book.withdraw("a", wei(cash - keep)).ok:
                 continue
-            book.deposit("a", Fraction(top, WAD))
-            book.price(Fraction(price, WAD))
-            kind = book.twin.view("ClearingHouse", "account_equity", book.id("a"))[0]
-            assert kind == target or abs(margin) > 0
-            for call, args in (
-                ("liquidate", (book.id("a"), 0, book.id("l"), 2**128)),
-                ("resolve", (book.id("a"), ())),
-                ("take_over", (book.id("a"), 0)),
-            ):
+            for price in range(90, 70, -1):
                 with book.restored():
-                    book.call(call, book.owner("l"), *args)
+                    book.price(price)
+                    attempt(book, "a", "l")
+
+
+# ---- what a cut leaves
+
+
+@pytest.mark.parametrize("bucket", [0, 5])
+def test_rebase__of_the_last_gon(open_book: OpenBook, bucket: int) -> None:
+    """One gon of bad debt is bad debt: it is cut, paid by a bucket, or repaid by fees."""
+    book = open_book(perp(100, taker_fee=500), perp(100, name="OTHER", taker_fee=500))
+    for who, money in (("z", 60), ("w", 5_000), ("g", 5_000), ("x", 5_000)):
+        book.deposit(who, money)
+    if bucket:
+        book.provide(bucket, 1)
+    book.open("z", "w", 10, 100)
+    book.open("x", "w", 1, 100, 1)
+    book.price(80)
+    book.price(100, 1)
+    book.resolve("z")
+    debt = book.domain.bad_debt
+    assert debt > 1
+    book.must("repay_bad_debt", book.owner("g"), book.id("g"), debt - 1)
+    assert book.domain.bad_debt == 1
+    for market in (0, 1):
+        with book.restored():
+            assert book.market(market).fees > 1
+            book.must("sweep_fees", KEEPER, market)
+            assert book.domain.bad_debt == 0
+    with book.restored():
+        book.must("rebase_claims", KEEPER)
+        assert (book.domain.bad_debt, book.domain.claim_epoch) == (0, 0 if bucket else 1)
+    book.must("repay_bad_debt", book.owner("g"), book.id("g"), 1)
+    assert book.domain.bad_debt == 0
+
+
+def near_whole(numerator: int, denominator: int) -> list[int]:
+    """Denominators of the convergents: k·numerator/denominator lies as near to a whole number as it can."""
+    found, a, b, before, now = [], numerator, denominator, 0, 1
+    while b:
+        q, (a, b) = a // b, (b, a % b)
+        if found or numerator < denominator:
+            before, now = now, q * now + before
+        found.append(now)
+    return found
+
+
+def test_convert__amounts_that_come_out_all_but_whole(open_book: OpenBook) -> None:
+    """After a cut: money whose gons, and gons whose money, lie within 1e-18 of a whole number; one wei around each."""
+    book = open_book(perp(100, **TINY))
+    index = cut(book)
+    book.deposit("a", 100)
+    book.deposit("e", 1_000)
+    book.open("a", "e", wei(2 * U), 100)
+    amounts = [k for k in near_whole(c.INDEX_ONE, index) + near_whole(index, c.INDEX_ONE) if 10**15 < k < 10**23]
+    assert len(amounts) > 10
+    amounts = amounts[::3]
+    book.deposit("rich", 10**6)
+    book.open("rich", "e", 1, 100)
+    for k in amounts:
+        for d in (-1, 0, 1):
+            with book.restored():
+                book.deposit("a", wei(k + d))
+            with book.restored():
+                book.trade("rich", "w", wei(k + d), 100)
+            with book.restored():
+                book.advance(c.RESIDENCY_S)
+                book.price(100)
+                book.withdraw("rich", wei(k + d))
+    # what is owed again, and given for
+    book.deposit("z", 500)
+    book.open("z", "w", 60, 100)
+    book.price(50)
+    book.resolve("z")
+    assert book.domain.bad_debt > wad(100)
+    book.deposit("g", 10**5)
+    for k in amounts:
+        for d in (-1, 0, 1):
+            with book.restored():
+                book.call("repay_bad_debt", book.owner("g"), book.id("g"), k + d)
+
+
+def test_markets__sixteen_of_them(open_book: OpenBook) -> None:
+    """The last market that there can be is traded in, pays with its bucket, and there is none behind it."""
+    book = Book(make_chain("revm"), *(perp(100, name=f"M{k}", taker_fee=500) for k in range(c.MAX_MARKETS)))
+    last = c.MAX_MARKETS - 1
+    for who, money in (("a", 5_000), ("b", 5_000), ("z", 60)):
+        book.deposit(who, money)
+    book.open("a", "b", 1, 100, last)
+    book.open("z", "b", 10, 100, 0)
+    for market in (last, c.MAX_MARKETS):
+        book.call("sweep_fees", KEEPER, market)
+        book.call("settle", KEEPER, book.id("a"), market)
+        book.call("rerank", KEEPER, book.id("a"), market)
+        book.call("fill", book.owner("a"), market, book.id("a"), book.id("b"), WAD, 100 * WAD, 0)
+        book.trade("a", "b", 1, 100, market)
+        book.call("liquidate", book.owner("a"), book.id("b"), market, book.id("a"), WAD)
+    book.price(90)
+    book.price(100, last)
+    book.fill_treasury(1_000)
+    book.must("set_cap", GOVERNOR, last, 10**30, contract="BackstopFund")
+    book.must("top_up", KEEPER, last, wad(5), contract="BackstopFund")
+    book.resolve("z")
+    assert book.domain.bad_debt > wad(5)
+    book.must("rebase_claims", KEEPER)
+    assert [e["payer"] for e in book.events("BadDebtRepaid")] == [book.system.bucket(last)]
+    # nine positions are too many
+    for market in range(1, c.MAX_LEGS + 2):
+        book.price(100, market)
+        book.trade("a", "b", 1, 100, market)
+    book.price(70, last)
+    book.deposit("y", 60)
+    book.price(100, last)
+    book.trade("y", "b", 10, 100, last)
+    book.price(85, last)
+    book.call("resolve", KEEPER, book.id("y"), (book.id("a"),))
+
+
+# ---- bands
+
+
+def test_deleverage__to_exactly_the_least_factor(open_book: OpenBook) -> None:
+    """A of exactly 1e27 is not rescaled yet, and one wei less is."""
+    left = 10**10
+    for less in (0, 1):
+        book = open_book(perp(100, **TINY))
+        with book.restored():
+            for who, money in (("b", 2_000), ("s", 51), ("t", 10), ("l", 5_000)):
+                book.deposit(who, money)
+            book.open("b", "t", wei(left - less), 100)
+            book.open("b", "s", wei(wad(10) - left + less), 100)
+            book.price(108)
+            book.resolve("s")
+            band = book.band("b")
+            assert (band.scale, band.a) == ((1, c.SCALE_STEP * (c.MIN_A - 10**17)) if less else (0, c.MIN_A))
+            attempt(book, "b", "l")
+
+
+def test_label__of_a_bankruptcy_price_of_a_few_wei(open_book: OpenBook) -> None:
+    """A long whose money pays for all but some wei: one wei is a price, none is not."""
+    book = open_book(odd(rank=c.RANK_LEVERAGE, octave_bits=0))
+    book.deposit("s", 10**6)
+    seen = set()
+    for lacks in range(-30, 70, 5):
+        with book.restored():
+            book.deposit("a", wei(wad(1000) - lacks))
+            book.open("a", "s", 10, 100)
+            seen.add(book.position("a").band)
+    assert len(seen) > 2
