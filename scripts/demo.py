@@ -51,7 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         chain = make_chain(options.backend)
     except ChainUnavailable as error:
-        errors.print(f"--backend {options.backend}: {error}")
+        errors.print(f"{options.backend}: {error}")
         return 1
     started = time.monotonic()
     with chain:
