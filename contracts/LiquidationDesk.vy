@@ -99,7 +99,7 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     share: uint256 = convert(margin._price_share(r.e_kind, leg_margin, r.m_kind, leg.size), uint256)
     price: uint256 = 0
     if is_long:
-        price = max(fixed_math._mul_div_up(x, c.PPM - words._penalty(venue.risk_word), c.PPM), kind - share)
+        price = max(fixed_math._mul_div_up(x, c.PPM - words._penalty(venue.risk_word), c.PPM), kind - min(kind, share))
     else:
         price = min(fixed_math._mul_div_down(x, c.PPM + words._penalty(venue.risk_word), c.PPM), kind + share)
     size: uint256 = staticcall ILiquidationEngine(ledger.liquidation_engine).plan(

@@ -35,7 +35,7 @@ def wei(amount: int) -> Fraction:
     return Fraction(amount, WAD)
 
 
-def odd(price: int = 100, **more: int) -> MarketSpec:
+def odd(price: int | Fraction = 100, **more: int) -> MarketSpec:
     """A market whose prices may be any number of wei."""
     return replace(perp(price, **{**TINY, **more}), feed_decimals=18)
 
@@ -373,3 +373,14 @@ def test_label__of_a_bankruptcy_price_of_a_few_wei(open_book: OpenBook) -> None:
             book.open("a", "s", 10, 100)
             seen.add(book.position("a").band)
     assert len(seen) > 2
+
+
+def test_label__of_a_bankruptcy_price_beyond_all_prices(open_book: OpenBook) -> None:
+    """A short so rich that only a price of 1e26 wei, ten octaves above the anchor, ruins him."""
+    book = open_book(odd(Fraction(10**26, 2**10 * WAD), rank=c.RANK_LEVERAGE, octave_bits=0))
+    book.deposit("b", 10**8)
+    for money in (99, 101, 10**3):
+        with book.restored():
+            book.deposit("a", 10**6 * money)
+            book.open("b", "a", 1, Fraction(10**26, 2**10 * WAD))
+            assert book.position("a").band == (128 + 9 if money < 100 else 128 + 10)
