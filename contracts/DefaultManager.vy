@@ -482,12 +482,11 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
             open_interest=before,
         )
     if p.finished and filled < total:
-        # only the house is left on the other side, with its residue of longs or with the dust of shorts
+        # the house takes the rest: of the last short its residue of longs, and dust
+        bound: uint256 = filled
         if is_long:
-            # the last short reads rounded up, a wei more than there is
-            assert convert(min(total, m.oi), int256) <= m.residue, "resolve: plan too small"
-        else:
-            assert total - filled <= c.DUST_SIZE, "resolve: plan too small"
+            bound = convert(m.residue, uint256)
+        assert total <= bound + c.DUST_SIZE, "resolve: plan too small"
         base: uint256 = self._index_quote(total, x, is_long)
         dust: int256 = convert(base - quoted, int256)
         if not is_long:

@@ -316,10 +316,9 @@ class DefaultManager(RebaseManager):
                 open_interest=before,
             )
         if p.finished and filled < total:
-            # only the house is left on the other side, with its residue of longs or with the dust of shorts
-            # (the last short reads rounded up, a wei more than there is)
-            enough = min(total, m.oi) <= m.residue if is_long else total - filled <= c.DUST_SIZE
-            require(enough, "resolve: plan too small")
+            # the house takes the rest: of the last short its residue of longs, and dust
+            bound = m.residue if is_long else filled
+            require(total <= bound + c.DUST_SIZE, "resolve: plan too small")
             base = self._index_quote(total, x, is_long)
             dust = base - quoted if is_long else quoted - base
             m.pot += dust
