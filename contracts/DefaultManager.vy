@@ -482,11 +482,13 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
             open_interest=before,
         )
     if p.finished and filled < total:
-        # the house takes the rest: of the last short its residue of longs, and dust
-        bound: uint256 = filled
+        # the house takes the rest: dust of a long, of a short no more than its residue (it may read rounded up)
+        owed: uint256 = total
+        bound: uint256 = filled + c.DUST_SIZE
         if is_long:
+            owed = min(total, m.oi)
             bound = convert(m.residue, uint256)
-        assert total <= bound + c.DUST_SIZE, "resolve: plan too small"
+        assert owed <= bound, "resolve: plan too small"
         base: uint256 = self._index_quote(total, x, is_long)
         dust: int256 = convert(base - quoted, int256)
         if not is_long:

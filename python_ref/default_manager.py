@@ -316,9 +316,9 @@ class DefaultManager(RebaseManager):
                 open_interest=before,
             )
         if p.finished and filled < total:
-            # the house takes the rest: of the last short its residue of longs, and dust
-            bound = m.residue if is_long else filled
-            require(total <= bound + c.DUST_SIZE, "resolve: plan too small")
+            # the house takes the rest: dust of a long, of a short no more than its residue (it may read rounded up)
+            owed, bound = (min(total, m.oi), m.residue) if is_long else (total, filled + c.DUST_SIZE)
+            require(owed <= bound, "resolve: plan too small")
             base = self._index_quote(total, x, is_long)
             dust = base - quoted if is_long else quoted - base
             m.pot += dust
