@@ -773,3 +773,23 @@ def test_rebase__near_the_lowest_claim_index(open_book: OpenBook) -> None:
     assert book.domain.bad_debt == 0
     assert book.domain.claim_index == index
     book.refused("rebase: no bad debt", "rebase_claims", KEEPER)
+
+
+def test_liquidate__long_with_more_equity_than_notional(open_book: OpenBook) -> None:
+    """Found by a campaign (fixed): kind edge less price share fell below zero, and the whole batch reverted.
+
+    A position so large for its market's depth that maintenance is more than its worth: it needs 211 % of notional.
+    """
+    book = open_book(perp(100, depth=5_000_000, penalty=5_000, oi_cap=10**30, initial=20_000, maintenance=10_000))
+    for who, cash in (("whale", 20_800_000), ("short", 60_000_000), ("keeper", 90_000_000)):
+        book.deposit(who, cash)
+    book.open("whale", "short", 100_000, 100)
+    book.price(108)
+    before = book.size("whale")
+    assert book.value("whale") > before * 108
+    arguments = ((book.id("whale"),), 0, book.id("keeper"), 2**100)
+    book.must("liquidate_batch", book.owner("keeper"), *arguments)
+    assert 0 < book.size("whale") < before
+    fill = book.events("Liquidated")[0]
+    # the penalty's arm of the price, not the other, which is zero
+    assert fill["quote"] >= abs(fill["size"]) * wad(108) * 995 // 1_000 // WAD

@@ -13,13 +13,17 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from random import Random
 from typing import Any
 
 import pytest
 
-from scripts.chain import Chain, ChainLost
+from scripts.campaign import seed as seed_module
+from scripts.campaign.seed import Pulse, Result, Task, run_seed
+from scripts.campaign.workers import Lost, here
+from scripts.chain import Chain, ChainLost, make_chain
 from scripts.chain import anvil as anvil_module
 from scripts.chain.anvil import AnvilChain, ConnectionFailed, find_anvil
 from scripts.system import KEEPER, WAD, MarketSpec, System, actor, deploy
@@ -250,3 +254,41 @@ def test_batch__a_refused_request_is_no_silence(node: AnvilChain) -> None:
     with pytest.raises(RuntimeError, match="eth_noSuchMethod") as caught:
         node.rpc("eth_noSuchMethod")
     assert not isinstance(caught.value, ConnectionFailed | ChainLost)
+
+
+@pytest.fixture
+def nodes(open_chain: Callable[[str], Chain], monkeypatch: pytest.MonkeyPatch) -> list[AnvilChain]:
+    """Every node that a campaign opens."""
+    open_chain("anvil")
+    opened: list[AnvilChain] = []
+
+    def make(kind: str) -> Chain:
+        chain = make_chain(kind)
+        if isinstance(chain, AnvilChain):
+            opened.append(chain)
+        return chain
+
+    monkeypatch.setattr(seed_module, "make_chain", make)
+    return opened
+
+
+def test_campaign__goes_on_after_its_node_was_killed(nodes: list[AnvilChain]) -> None:
+    task = Task(60, backend="anvil", regimes=("trading",))
+
+    def kill_the_first(pulse: Pulse) -> None:
+        if len(nodes) == 1:
+            nodes[0]._process.kill()
+
+    (disturbed,) = here(task, [1], kill_the_first)
+    quiet = run_seed(replace(task, backend="revm"), 1)
+    assert len(nodes) == 2
+    assert isinstance(disturbed, Result)
+    assert (disturbed.digest, disturbed.outcomes, disturbed.failure) == (quiet.digest, quiet.outcomes, None)
+
+
+def test_campaign__gives_a_seed_up_after_three_nodes(nodes: list[AnvilChain]) -> None:
+    task = Task(60, backend="anvil", regimes=("trading",))
+    (lost,) = here(task, [1], lambda pulse: nodes[-1]._process.kill())
+    assert isinstance(lost, Lost)
+    assert "anvil has ended with code -9" in lost.reason
+    assert len(nodes) == 3
