@@ -546,6 +546,7 @@ class IdealFollower:
         self._legs: dict[tuple[Id, int], _LegBound] = {}
         self._cash: dict[Id, _CashBound] = {}
         self._late_rounding: list[dict[str, Any]] = []
+        self._fitted: dict[tuple[Id, int], tuple[Fraction, Fraction]] = {}  # anchors of the transaction at hand
         self._dusts: dict[int, int] = {}  # per market, how often the house took what was left of a position
         self._table: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "Deposited": self._deposited,
@@ -583,12 +584,17 @@ class IdealFollower:
         An anchor may be logged before the movement that it records; it is applied as soon as it fits.
         """
         self.ledger.now = now
+        self._fitted.clear()
         for event in events:
             if event.contract != self._contract or event.name not in self._table:
                 continue
             self._table[event.name](event.fields)
             self._late_rounding = [f for f in self._late_rounding if not self._anchor(f)]
         self._late_rounding = [f for f in self._late_rounding if not self._anchor(f, last=True)]
+        for (account, market), (size, limit) in self._fitted.items():
+            # a movement no larger than the rounding: its anchor fitted before it, and is due after it
+            if 0 < self.ledger.size(account, market) - size <= limit:
+                self.ledger.round_off(account, market, size)
         for f in self._late_rounding:
             raise AssertionError(
                 f"ideal: the model anchored {f['account'].hex()} at {f['size']} gons in market {f['market']}, "
@@ -706,8 +712,11 @@ class IdealFollower:
         crumb = self.ledger.size(account, market) - size
         # a trade that leaves dust closes the position, and the house takes the dust (SPEC §4.4)
         dust = last and size == 0 and abs(crumb) <= DUST_SIZE * self.unit
-        if not dust and not 0 <= crumb <= leg.size + (self.unit if leg.lazy else 0):
+        limit = leg.size + (self.unit if leg.lazy else 0)
+        if not dust and not 0 <= crumb <= limit:
             return False
+        if size:
+            self._fitted[account, market] = size, limit
         if abs(crumb) > leg.size + self.unit:
             self._dusts[market] = self._dusts.get(market, 0) + 1
         self.ledger.round_off(account, market, size)
