@@ -432,7 +432,8 @@ def worn_band(chain: CoverageChain) -> int:
 
     last = b""
     for i in range(160):
-        newcomer, bankrupt = put(f"newcomer {i}", 25 * 10**27), put(f"bankrupt {i}", 4 * 10**28)
+        newcomer, bankrupt = put(f"newcomer {i}", 25 * 10**27), put(f"bankrupt {i}", 8 * 10**28)
+        mate = put(f"mate {i}", 25 * 10**27)
         for _ in range(2):
             scene.advance(1_000)
             scene.system.set_price(0, WAD)
@@ -440,13 +441,15 @@ def worn_band(chain: CoverageChain) -> int:
         if not outcome.ok:
             break
         last = newcomer
+        assert scene.twin.call(HOUSE, "fill", FILLER, 0, mate, bankrupt, 10**30, WAD, 0).ok
         for _ in range(2):
             scene.advance(13)
             scene.system.set_price(0, WAD * 11 // 10)
         assert scene.twin.call(HOUSE, "resolve", KEEPER, bankrupt, ()).ok
         scene.twin.call(HOUSE, "rebase_claims", KEEPER)
         # what the pot owes is paid, or it would not hold it
-        scene.twin.call(HOUSE, "settle", KEEPER, newcomer, 0)
+        for who in (newcomer, mate):
+            scene.twin.call(HOUSE, "settle", KEEPER, who, 0)
     assert outcome.reason == "bands: worn out", outcome.reason
     # nor by a liquidation, from whoever was in it last
     scene.advance(61)
@@ -458,6 +461,22 @@ def worn_band(chain: CoverageChain) -> int:
         scene.system.set_price(0, scene.system.oracle.peek(KEEPER, 0).index * 998 // 1_000)
     taker = put("taker", 10**24)
     outcome = scene.twin.call(HOUSE, "liquidate", owner_of(taker), last, 0, taker, 2**100)
+    assert outcome.reason == "bands: worn out", outcome.reason
+    # nor by the fund, while somebody else is in it
+    provider, fund = actor("provider").address, scene.address("BackstopFund")
+    scene.twin.call(token, "mint", KEEPER, provider, 10**26)
+    scene.twin.call(token, "approve", provider, fund, 10**26)
+    for call in (
+        ("deposit", provider, 10**26),
+        ("set_cap", GOVERNOR, 0, 10**30),
+        ("top_up", KEEPER, 0, 10**25),
+    ):
+        assert scene.twin.call("BackstopFund", *call).ok
+    outcome = scene.twin.call(HOUSE, "take_over", KEEPER, last, 0)
+    while outcome.reason == "backstop: above threshold":
+        scene.advance(13)
+        scene.system.set_price(0, scene.system.oracle.peek(KEEPER, 0).index * 999 // 1_000)
+        outcome = scene.twin.call(HOUSE, "take_over", KEEPER, last, 0)
     assert outcome.reason == "bands: worn out", outcome.reason
     scene.twin.check_all()
     return scene.twin.steps
