@@ -546,7 +546,8 @@ class IdealFollower:
         self._legs: dict[tuple[Id, int], _LegBound] = {}
         self._cash: dict[Id, _CashBound] = {}
         self._late_rounding: list[dict[str, Any]] = []
-        self._fitted: dict[tuple[Id, int], tuple[Fraction, Fraction]] = {}  # anchors of the transaction at hand
+        # anchors of the transaction at hand: size, what it rounded off, what it might have
+        self._fitted: dict[tuple[Id, int], tuple[Fraction, Fraction, Fraction]] = {}
         self._dusts: dict[int, int] = {}  # per market, how often the house took what was left of a position
         self._table: dict[str, Callable[[Mapping[str, Any]], None]] = {
             "Deposited": self._deposited,
@@ -591,9 +592,9 @@ class IdealFollower:
             self._table[event.name](event.fields)
             self._late_rounding = [f for f in self._late_rounding if not self._anchor(f)]
         self._late_rounding = [f for f in self._late_rounding if not self._anchor(f, last=True)]
-        for (account, market), (size, limit) in self._fitted.items():
+        for (account, market), (size, crumb, limit) in self._fitted.items():
             # a movement no larger than the rounding: its anchor fitted before it, and is due after it
-            if 0 < self.ledger.size(account, market) - size <= limit:
+            if 0 <= crumb + self.ledger.size(account, market) - size <= limit:
                 self.ledger.round_off(account, market, size)
         for f in self._late_rounding:
             raise AssertionError(
@@ -716,7 +717,7 @@ class IdealFollower:
         if not dust and not 0 <= crumb <= limit:
             return False
         if size:
-            self._fitted[account, market] = size, limit
+            self._fitted[account, market] = size, crumb, limit
         if abs(crumb) > leg.size + self.unit:
             self._dusts[market] = self._dusts.get(market, 0) + 1
         self.ledger.round_off(account, market, size)
