@@ -58,7 +58,7 @@ def attempt(book: Book, who: str, by: str, market: int = 0) -> None:
         lambda: book.call("take_over", KEEPER, me, market),
         lambda: book.call("settle", KEEPER, me, market),
         lambda: book.call("rerank", KEEPER, me, market),
-        lambda: book.close(who, by, market),
+        lambda: book.close(who, by, market) if size else None,
         lambda: book.trade(buyer, seller, wei(max(1, abs(size) // 2)), wei(book.index(market)), market, flag),
         lambda: book.trade(seller, buyer, wei(U), wei(book.index(market)), market),
         lambda: book.withdraw(who, wei(1)),
@@ -384,3 +384,122 @@ def test_label__of_a_bankruptcy_price_beyond_all_prices(open_book: OpenBook) -> 
             book.deposit("a", 10**6 * money)
             book.open("b", "a", 1, Fraction(10**26, 2**10 * WAD))
             assert book.position("a").band == (128 + 9 if money < 100 else 128 + 10)
+
+
+# ---- default
+
+
+def test_resolve__close_price_is_ranked_with_funding_taken_off(open_book: OpenBook) -> None:
+    """After a day of dear funding the labels lie some percent from the prices: so does the limit of who is eligible."""
+    book = open_book(perp(100, rank=c.RANK_LEVERAGE, octave_bits=6))
+    for who, money in (("s", 52), ("w", 10**5), ("v", 10**5), ("x", 2_000)):
+        book.deposit(who, money)
+    book.open("v", "w", 10, 105)
+    for _ in range(8):
+        book.advance(10_800)
+        book.price(100)
+        book.open("v", "w", 1, 105)
+    assert book.market().funding > 10 * WAD
+    longs = [f"l{k}" for k in range(8)]
+    for k, who in enumerate(longs):
+        book.deposit(who, 11 + 4 * k)
+        book.open(who, "x", 1, 100)
+    book.open("x", "s", 8, 100)
+    for price in (106, 107, 108, 112):
+        with book.restored():
+            book.price(price)
+            book.call("resolve", KEEPER, book.id("s"), ())
+    # and the other side: longs that go under against shorts of many labels
+    for price in (93, 90, 84):
+        with book.restored():
+            book.price(price)
+            for who in longs[:3]:
+                book.call("resolve", KEEPER, book.id(who), ())
+
+
+def test_resolve__limit_label_to_the_wei(open_book: OpenBook) -> None:
+    """The close price, the gap cap below the index, lies one wei under the anchor: the band below is not eligible."""
+    book = open_book(odd(Fraction("97.5") + wei(1), rank=c.RANK_LEVERAGE, octave_bits=0))
+    book.rest_at(80)
+    book.deposit("s", 41)
+    book.deposit("a", 300)
+    book.open("a", "s", 10, 80)
+    assert book.position("a").band == 127
+    book.price(100)
+    book.resolve("s")
+
+
+def broke(open_book: OpenBook, sizes: dict[str, int], deposit: int = 1_000) -> Book:
+    """Everybody named is ruined by the second market and holds signed ``sizes`` (wei) of the first, against ``w``."""
+    book = open_book(odd(), perp(100, name="OTHER"))
+    book.deposit("w", 10**6)
+    for who in sizes:
+        book.deposit(who, deposit)
+        book.open(who, "w", 100, 100, 1)
+    for who, size in sizes.items():
+        enter(book, who, "w", 1 if size > 0 else -1, abs(size))
+    book.price(70, 1)
+    book.price(100)
+    return book
+
+
+@pytest.mark.parametrize("one", [5, -5])
+def test_net__nothing_is_left_for_the_second(open_book: OpenBook, one: int) -> None:
+    """The first of the others closes it all; neither size zero nor an account without the leg is netted."""
+    book = broke(open_book, {"z": wad(one), "y": -wad(one), "x": -wad(one), "u": wad(1)})
+    book.deposit("n", 1_000)
+    for others in (("y", "x"), ("x", "y", "u"), ("u", "n", "x"), ("z", "y"), ("n",), ("y", "y")):
+        with book.restored():
+            book.call("resolve", KEEPER, book.id("z"), tuple(book.id(who) for who in others))
+
+
+@pytest.mark.parametrize("one", [5, -5])
+def test_net__eight_others_and_the_bucket(open_book: OpenBook, one: int) -> None:
+    """The bucket comes after all that are named, however many."""
+    book = open_book(perp(100, name="FIRST"), perp(100, name="OTHER"))
+    side = 1 if one > 0 else -1
+    book.deposit("w", 10**6)
+    book.provide(500, 0)
+    for who, money in (("k", 51), ("z", 1_000)):
+        book.deposit(who, money)
+    enter(book, "k", "w", -side, wad(10))
+    book.price(100 + 4 * side)
+    book.must("take_over", KEEPER, book.id("k"), 0)
+    book.rest_at(100)
+    enter(book, "z", "w", side, wad(5))
+    book.open("z", "w", 100, 100, 1)
+    book.price(70, 1)
+    book.price(100)
+    eight = tuple(book.id(f"n{k}") for k in range(8))
+    for others in (eight, eight[:7], ()):
+        with book.restored():
+            book.must("resolve", KEEPER, book.id("z"), others)
+            assert book.size("fund/1") == -side * wad(5)
+
+
+@SIDES
+def test_resolve__crumbs_on_either_side(open_book: OpenBook, side: int) -> None:
+    """Positions of a wei, left by a deleveraging, are netted, closed and inherited like others."""
+    book = open_book(odd(), perp(100, name="OTHER"))
+    for who, money in (("a", 2_000), ("b", 2_000), ("s", 60), ("t", 10), ("l", 10**5), ("z", 1_000)):
+        book.deposit(who, money)
+    big = wad(10)
+    left = (big + U) * 3 // (2 * 10**6)
+    enter(book, "a", "s", side, U)
+    enter(book, "b", "t", side, left)
+    enter(book, "b", "s", side, big - left)
+    book.open("a", "l", 100, 100, 1)
+    book.open("z", "l", 100, 100, 1)
+    book.price(100 + 8 * side)
+    book.price(100, 1)
+    book.resolve("s")
+    assert abs(book.size("a")) in (1, 2)
+    book.rest_at(100)
+    book.price(100, 1)
+    enter(book, "z", "l", -side, wad(1))
+    book.price(70, 1)
+    book.price(100)
+    for who, other in (("a", "z"), ("z", "a"), ("a", "l"), ("z", "l")):
+        with book.restored():
+            book.call("resolve", KEEPER, book.id(who), (book.id(other),))
+            attempt(book, "a", "l")
