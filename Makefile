@@ -10,6 +10,7 @@ RUN := $(VENV)/bin/python
 TESTS ?= tests
 WORKERS ?= 2
 PYTEST_ARGS ?=
+FILE ?= .build/vectors.json
 
 # ape looks for vyper and anvil on the path; the other commands need no help.
 export PATH := $(CURDIR)/$(VENV)/bin:$(CURDIR)/node_modules/@foundry-rs/anvil-linux-amd64/bin:$(PATH)
@@ -21,7 +22,7 @@ lower = $(shell echo $(1) | tr 'A-Z_' 'a-z-')
 BACKEND ?=
 export BACKEND
 
-.PHONY: help demo test fuzz mutants branches vectors conformance bench devnet lint format sizes gas lock clean
+.PHONY: help demo test fuzz shrink mutants branches vectors conformance bench devnet lint format sizes gas lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 13
@@ -32,8 +33,12 @@ demo: $(VENV)/stamp node_modules/stamp  ## the waterfall told step by step on a 
 test: $(VENV)/stamp node_modules/stamp  ## unit and differential tests (TESTS=path, WORKERS=n, BACKEND, PYTEST_ARGS=…)
 	@$(RUN) -m pytest -n $(WORKERS) -q $(PYTEST_ARGS) $(TESTS)
 
-fuzz: $(VENV)/stamp node_modules/stamp  ## a campaign, to be gone on with after a stop (STEPS, SEED, SEEDS, BACKEND, JOBS, CLUSTER, JSON)
-	@$(RUN) -m scripts.campaign $(call options,STEPS SEED SEEDS JOBS CLUSTER JSON NAME REGIME)
+fuzz: $(VENV)/stamp node_modules/stamp  ## a campaign, to be gone on with after a stop (STEPS, SEED, SEEDS, BACKEND, JOBS, CLUSTER, COVERAGE=1, JSON)
+	@$(RUN) -m scripts.campaign $(call options,STEPS SEED SEEDS JOBS CLUSTER JSON NAME REGIME) \
+	  $(if $(COVERAGE),--require-coverage)
+
+shrink: $(VENV)/stamp  ## make a failing trace of a campaign small, as a scenario file (TRACE, OUT, BUDGET)
+	@$(RUN) -m scripts.campaign.shrink $(TRACE) $(call options,OUT BUDGET)
 
 mutants: $(VENV)/stamp  ## how many faults put into the Vyper sources the tests find (TARGET, SAMPLE, SEED, BUDGET, JOBS, OUT)
 	@$(RUN) -m scripts.mutants $(call options,TARGET SAMPLE SEED BUDGET JOBS OUT)
