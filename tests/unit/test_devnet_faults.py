@@ -28,7 +28,7 @@ from scripts.chain import anvil as anvil_module
 from scripts.chain.anvil import AnvilChain, ConnectionFailed, find_anvil
 from scripts.system import KEEPER, WAD, MarketSpec, System, actor, deploy
 
-PATIENCE_S = 0.25
+PATIENCE_S = 0.6
 FAULTS = ("refuse", "lose the answer", "answer late", "reverse the answers", "drop an answer", "cut the answer")
 
 
