@@ -14,6 +14,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 from click.testing import Result as Ran
 from distributed import Client, LocalCluster
@@ -230,6 +231,20 @@ def test_coverage_errors__tell_what_is_missing_and_what_is_excused_in_vain(tmp_p
     assert "but was reached 3 times" in errors({**excused, "fill: lot": "argued"}, regimes)[0]
     assert "but there is none" in errors({**excused, "no such reason": "argued"}, regimes)[0]
     assert "without an argument" in errors({**excused, "fill: size": " "}, regimes)[0]
+
+
+def test_summary__of_the_long_run_is_of_a_million_steps_without_a_difference() -> None:
+    """It stands for the sources whose digests it carries; ``make fuzz`` with its parameters repeats it."""
+    data = json.loads((ROOT / "tests" / "campaigns" / "summary.json").read_text())
+    assert data["steps"] >= 1_000_000
+    assert data["seeds"] >= 200
+    assert len(set(data["seed_digests"].values())) == data["seeds"]
+    assert (data["mismatches"], data["lost"]) == ([], [])
+    assert all(data["regimes"].values())
+    excused = yaml.safe_load((ROOT / "tests" / "campaigns" / "unreached.yaml").read_text())
+    assert {reason for reason, count in data["reasons"].items() if not count} == set(excused["reasons"])
+    assert sum(data["outcomes"].values()) == sum(operation["all"] for operation in data["operations"].values())
+    assert data["steps"] * 100 < data["words_compared"]
 
 
 def test_summary__counts_a_seed_once() -> None:
