@@ -84,10 +84,9 @@ def compared(kind: str, walks: list[Sequence]) -> dict[str, Any]:
     """Play on a chain of ``kind``, comparing everything; openings are not timed."""
     steps = words = 0
     spent = 0.0
-    with make_chain(kind) as chain:
-        twin = build(chain, SETUP).twin
-        for walk in walks:
-            mark = twin.snapshot()
+    for walk in walks:
+        with make_chain(kind) as chain:
+            twin = build(chain, SETUP).twin
             _play(twin, walk.opening)
             began = time.perf_counter()
             for step in walk.steps:
@@ -96,7 +95,6 @@ def compared(kind: str, walks: list[Sequence]) -> dict[str, Any]:
             spent += time.perf_counter() - began
             steps += len(walk.steps)
             twin.check_all()
-            twin.revert(mark)
     return _row(kind, steps, spent, words // steps)
 
 

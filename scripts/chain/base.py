@@ -10,11 +10,15 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, fields, is_dataclass
+from functools import cache
 from types import TracebackType
 from typing import Any, Self
 
-from eth_abi import decode, encode
+from eth_abi import decode
+from eth_abi.decoding import ContextFramesBytesIO, TupleDecoder
+from eth_abi.encoding import TupleEncoder
 from eth_abi.exceptions import DecodingError
+from eth_abi.registry import registry
 from eth_utils import keccak
 
 from scripts.chain.artifacts import Artifact, artifact, canonical
@@ -221,7 +225,7 @@ class Chain(ABC):
         raw = self._execute(sender.lower(), contract.address, data, keep=keep)
         if not raw.success:
             return Outcome(None, decode_reason(raw.output), [], raw.gas)
-        values = decode([canonical(o) for o in entry["outputs"]], raw.output)
+        values = _decode(_outputs(entry), raw.output)
         value = None if not values else normalise(values[0] if len(values) == 1 else values)
         return Outcome(value, None, [self._decode_log(log) for log in raw.logs] if keep else [], raw.gas)
 
@@ -232,18 +236,17 @@ class Chain(ABC):
         entry = _events(contract.artifact).get(log.topics[0]) if log.topics else None
         if entry is None:
             return Log(contract.label, "", {"topics": log.topics, "data": log.data})
-        plain = [i for i in entry["inputs"] if not i["indexed"]]
-        body = iter(decode([canonical(i) for i in plain], log.data))
-        topics = iter(log.topics[1:])
-        values = {}
-        for item in entry["inputs"]:
-            if not item["indexed"]:
-                values[item["name"]] = normalise(next(body))
-            elif canonical(item) in ("string", "bytes") or canonical(item).endswith((")", "]")):
-                values[item["name"]] = next(topics)  # the machine keeps only the hash of these
+        shape = _shape(entry)
+        values: dict[str, Any] = dict.fromkeys(shape.names)  # in ABI order; every value is set below
+        hashed, kept = iter(log.topics[1:]), []
+        for name, known in shape.indexed:
+            if known:
+                kept.append(next(hashed))
             else:
-                values[item["name"]] = normalise(decode([canonical(item)], next(topics))[0])
-        return Log(contract.label, entry["name"], values)
+                values[name] = next(hashed)  # the machine keeps only the hash of these
+        values.update(zip(shape.kept, _decode(shape.kept_types, b"".join(kept)), strict=True))
+        values.update(zip(shape.plain, _decode(shape.plain_types, log.data), strict=True))
+        return Log(contract.label, entry["name"], {name: normalise(value) for name, value in values.items()})
 
     # Time and snapshots
 
@@ -276,8 +279,13 @@ class Chain(ABC):
         self.close()
 
 
+_PLAIN = {int, bool, bytes, type(None)}
+
+
 def normalise(value: Any) -> Any:
     """One form for a value wherever it comes from: sequences and dataclasses as tuples, addresses lowercase."""
+    if type(value) in _PLAIN:
+        return value
     if is_dataclass(value) and not isinstance(value, type):
         return tuple(normalise(getattr(value, f.name)) for f in fields(value))
     if isinstance(value, list | tuple):
@@ -304,8 +312,59 @@ def account(index: int) -> str:
     return "0x" + keccak(b"waterfall account %d" % index)[12:].hex()
 
 
+@dataclass(frozen=True)
+class _Shape:
+    """Where the fields of an event are: in the data, in a topic, or only as a hash in a topic."""
+
+    names: tuple[str, ...]
+    indexed: tuple[tuple[str, bool], ...]
+    kept: tuple[str, ...]
+    kept_types: tuple[str, ...]
+    plain: tuple[str, ...]
+    plain_types: tuple[str, ...]
+
+
+_shapes: dict[int, _Shape] = {}
+
+
+def _shape(entry: dict[str, Any]) -> _Shape:
+    shape = _shapes.get(id(entry))
+    if shape is None:
+        typed = [(i["name"], canonical(i), i["indexed"]) for i in entry["inputs"]]
+        indexed = tuple(
+            (n, not (t in ("string", "bytes") or t.endswith((")", "]")))) for n, t, is_topic in typed if is_topic
+        )
+        known = {name for name, whole in indexed if whole}
+        shape = _shapes[id(entry)] = _Shape(
+            tuple(n for n, _, _ in typed),
+            indexed,
+            tuple(n for n, _, _ in typed if n in known),
+            tuple(t for n, t, _ in typed if n in known),
+            tuple(n for n, _, is_topic in typed if not is_topic),
+            tuple(t for _, t, is_topic in typed if not is_topic),
+        )
+        _alive[id(entry)] = entry
+    return shape
+
+
+@cache
+def _decoder(types: tuple[str, ...]) -> TupleDecoder:
+    return TupleDecoder(decoders=[registry.get_decoder(kind) for kind in types])
+
+
+@cache
+def _encoder(types: tuple[str, ...]) -> TupleEncoder:
+    return TupleEncoder(encoders=[registry.get_encoder(kind) for kind in types])
+
+
+def _decode(types: tuple[str, ...], data: bytes) -> tuple[Any, ...]:
+    """As ``eth_abi.decode``, which builds its decoder anew for each call."""
+    return tuple(_decoder(types)(ContextFramesBytesIO(data))) if types else ()
+
+
 _functions: dict[int, dict[tuple[str, int], list[dict[str, Any]]]] = {}
 _selectors: dict[int, bytes] = {}
+_output_types: dict[int, tuple[str, ...]] = {}
 _event_tables: dict[int, dict[bytes, dict[str, Any]]] = {}
 _alive: dict[int, Any] = {}  # the tables above go by identity, so what they describe must not be freed
 
@@ -324,6 +383,14 @@ def _find_function(code: Artifact, function: str, count: int) -> dict[str, Any]:
     if len(found) != 1:
         raise KeyError(f"{len(found)} functions {function} with {count} arguments in {code.name}")
     return found[0]
+
+
+def _outputs(entry: dict[str, Any]) -> tuple[str, ...]:
+    known = _output_types.get(id(entry))
+    if known is None:
+        known = _output_types[id(entry)] = tuple(canonical(o) for o in entry["outputs"])
+        _alive[id(entry)] = entry
+    return known
 
 
 def _selector(entry: dict[str, Any]) -> bytes:
@@ -350,4 +417,4 @@ def _events(code: Artifact) -> dict[bytes, dict[str, Any]]:
 def _encode(inputs: list[dict[str, Any]], args: tuple[Any, ...]) -> bytes:
     if len(inputs) != len(args):
         raise TypeError(f"{len(inputs)} arguments wanted, {len(args)} given")
-    return encode([canonical(i) for i in inputs], [normalise(a) for a in args])
+    return _encoder(tuple(canonical(i) for i in inputs))([normalise(a) for a in args])
