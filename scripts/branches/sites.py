@@ -143,12 +143,13 @@ def analyse(name: str, source: str, path: Path | None, base: int) -> Probed:
     """Compile a source text and describe its jumps; ``base`` is the address of the first probe."""
     from vyper.ir import compile_ir
 
+    # before the assembly is made: the label of a revert is the compiler's last one
+    expected = artifacts.compile_file(path) if path else artifacts.compile_source(name, source)
     with _remembering_optimizer():
         compiled = _compiler_data(source, path or ROOT / f"{name}.vy")
         assembly = compiled.assembly
         metadata = bytes.fromhex(compiled.integrity_sum)
     plain, _ = compile_ir.assembly_to_evm(assembly, compiler_metadata=metadata)
-    expected = artifacts.compile_file(path) if path else artifacts.compile_source(name, source)
     if plain != expected.bytecode:
         raise RuntimeError(f"{name}: the bytecode described is not the bytecode deployed")
     creation, runtime = _parts(assembly)
