@@ -339,26 +339,19 @@ REGIMES: tuple[Regime, ...] = (
         treasury=0,
         purse=(200, 1_000),
     ),
-    Regime(
-        "decimals_0",
-        "a token of whole units",
-        {"decimals: 0": 10, **MONEY},
-        mix(withdraw=6, release=6, depart=3),
-        decimals=0,
-    ),
-    Regime(
-        "decimals_8",
-        "a token of 8 decimals",
-        {"decimals: 8": 10, **MONEY},
-        mix(withdraw=6, release=6, depart=3),
-        decimals=8,
-    ),
-    Regime(
-        "decimals_18",
-        "a token of 18 decimals",
-        {"decimals: 18": 10, **MONEY},
-        mix(withdraw=6, release=6, depart=3),
-        decimals=18,
+    *(
+        Regime(
+            f"decimals_{decimals}",
+            f"a token of {about}",
+            {f"decimals: {decimals}": 10, **MONEY},
+            mix(withdraw=6, release=6, depart=3),
+            decimals=decimals,
+        )
+        for decimals, about in (
+            (0, "a token of whole units"),
+            (8, "a token of 8 decimals"),
+            (18, "a token of 18 decimals"),
+        )
     ),
 )
 BY_NAME = {regime.name: regime for regime in REGIMES}

@@ -5,7 +5,6 @@ Those answered by rules 1-7, 10-36 and 44 are here, with the numbers of the text
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -28,13 +27,6 @@ ELSEWHERE = {
 
 U = 1_000_001
 TINY = {"min_size": U, "lot_exp": 0}
-
-
-@pytest.fixture
-def open_book() -> Iterator[OpenBook]:
-    """Opens books by their markets."""
-    with books() as opener:
-        yield opener
 
 
 def wei(amount: int) -> Fraction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from itertools import permutations
 
@@ -11,7 +10,7 @@ import pytest
 from python_ref import constants as c
 from scripts.chain import make_chain
 from scripts.system import KEEPER, WAD
-from tests.differential.book import Book, OpenBook, books, perp, wad
+from tests.differential.book import Book, OpenBook, perp, wad
 
 APPLIES = {
     "v3 bankruptcy transfer, maker long": "yes: the same 43 of 100, and the last part takes 57, not a new quotient",
@@ -29,13 +28,6 @@ APPLIES = {
 
 U = 1_000_001
 TINY = {"min_size": U, "lot_exp": 0}
-
-
-@pytest.fixture
-def open_book() -> Iterator[OpenBook]:
-    """Opens books by their markets."""
-    with books() as opener:
-        yield opener
 
 
 def wei(amount: int) -> Fraction:

@@ -5,7 +5,6 @@ Every step of a book is also compared with the exact ledger and checked against 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
@@ -15,7 +14,7 @@ import pytest
 
 from python_ref import constants as c
 from scripts.system import GOVERNOR, KEEPER, WAD
-from tests.differential.book import Book, OpenBook, books, perp, wad
+from tests.differential.book import Book, OpenBook, perp, wad
 
 NOT_APPLICABLE = {
     12: "batch debt against shares (bold #505): no account here holds a share of a batch; bands have one size index "
@@ -26,13 +25,6 @@ NOT_APPLICABLE = {
 U = 1_000_001
 """Wei; the smallest position where dust matters."""
 TINY = {"min_size": U, "lot_exp": 0}
-
-
-@pytest.fixture
-def open_book() -> Iterator[OpenBook]:
-    """Opens books by their markets."""
-    with books() as opener:
-        yield opener
 
 
 def wei(amount: int) -> Fraction:

@@ -5,7 +5,6 @@ Every step is compared with the exact ledger and checked against all invariants 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 from random import Random
 
@@ -19,13 +18,6 @@ from tests.differential.book import Book, OpenBook, books, perp, wad
 U = 1_000_001
 """Wei; the smallest position where dust matters."""
 TINY = {"min_size": U, "lot_exp": 0}
-
-
-@pytest.fixture
-def open_book() -> Iterator[OpenBook]:
-    """Opens books by their markets."""
-    with books() as opener:
-        yield opener
 
 
 def wei(amount: int) -> Fraction:

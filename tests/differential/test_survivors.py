@@ -5,7 +5,6 @@ See ``scripts/mutants``. What each test states is small; what it is for is the c
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import replace
 from fractions import Fraction
 
@@ -14,20 +13,13 @@ import pytest
 from python_ref import constants as c
 from scripts.chain import make_chain
 from scripts.system import GOVERNOR, KEEPER, WAD, MarketSpec
-from tests.differential.book import Book, OpenBook, books, perp, wad
+from tests.differential.book import Book, OpenBook, perp, wad
 
 U = 1_000_001
 TINY = {"min_size": U, "lot_exp": 0}
 DUST = c.DUST_SIZE
 
 SIDES = pytest.mark.parametrize("side", [1, -1], ids=["long", "short"])
-
-
-@pytest.fixture
-def open_book() -> Iterator[OpenBook]:
-    """Opens books by their markets."""
-    with books() as opener:
-        yield opener
 
 
 def wei(amount: int) -> Fraction:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from fractions import Fraction
 
 import pytest
@@ -14,13 +13,6 @@ from tests.differential.book import Book, OpenBook, books, perp, wad
 
 U = 1_000_001
 TINY = {"min_size": U, "lot_exp": 0}
-
-
-@pytest.fixture
-def open_book() -> Iterator[OpenBook]:
-    """Opens books by their markets."""
-    with books() as opener:
-        yield opener
 
 
 def defaulting(open_book: OpenBook, price: int = 120, **market: int) -> Book:
