@@ -132,10 +132,10 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     if is_long:
         change = -change
         cash = -cash
+    before: uint256 = m.oi
     m = margin._shift(m, market, account, change, cash)
     taker_word: words.Account = ledger._ready(taker)
     taker_leg: bands.Leg = bands._read_leg(taker, market, m.funding)
-    before: uint256 = m.oi
     m = margin._trade(
         venue, m, taker, taker_word, taker_leg, -change, -cash - convert(fund_fee, int256), price
     )

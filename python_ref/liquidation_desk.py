@@ -80,10 +80,10 @@ class LiquidationDesk(DefaultManager):
             discount = max(0, quote - mul_div_up(size, x, c.WAD))
         fund_fee = mul_div_down(discount, venue.risk.fund_share, c.PPM)
         change, cash = (-size, quote) if is_long else (size, -quote)
+        before = m.oi
         self._shift(venue, account, change, cash)
         taker_word = self._ready(taker)
         taker_leg = self._read_leg(taker, market, m.funding)
-        before = m.oi
         self._trade(venue, taker, taker_word, taker_leg, -change, -cash - fund_fee, price)
         self._oi_within_cap(venue.limits, m, before)
         m.fees += fund_fee
