@@ -148,9 +148,12 @@ def _debit(account: bytes32, units: uint256):
         domain.exposed -= gons
         r: margin.Exposure = margin._assess(account, word)
         assert r.n_credit > 0 or ledger._owner_of(account) == ledger.backstop, "ledger: not released"
-        assert not r.frozen, "margin: frozen"
+        assert r.worst <= c.STATE_DEGRADED, "margin: frozen"
         least: uint256 = max(r.im_credit, fixed_math._mul_div_up(r.n_credit, c.WITHDRAW_RATIO_PPM, c.PPM))
-        assert r.e_credit >= convert(least, int256), "margin: below withdrawal"
+        credit: int256 = r.e_credit
+        if r.worst == c.STATE_DEGRADED:
+            credit -= margin._doubtful_profit(account, word.legs)
+        assert credit >= convert(least, int256), "margin: below withdrawal"
     ledger._store_globals(domain)
     ledger._store_account(account, word)
 
@@ -251,6 +254,7 @@ def take_over(account: bytes32, market: uint256):
     venue: margin.Venue = empty(margin.Venue)
     m: words.Market = empty(words.Market)
     venue, m = margin._open_to_trade(market)
+    assert venue.prices.state != c.STATE_RECOVERY, "market: in recovery"
     bucket: bytes32 = ledger._bucket_of(market)
     assert account != bucket, "backstop: own account"
     word: words.Account = ledger._load_account(account)

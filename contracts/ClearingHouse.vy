@@ -12,6 +12,7 @@
 
 from ethereum.ercs import IERC20
 
+from contracts.interfaces import IPriceOracle
 from contracts.modules import bands
 from contracts.modules import constants as c
 from contracts.modules import fixed_math
@@ -66,7 +67,7 @@ def __init__(
     @param governor May list markets and change parameters.
     @param liquidation_desk Delegate for `liquidate` and `liquidate_batch`.
     @param default_manager Delegate for `resolve`.
-    @param rebase_manager Delegate for `rebase_claims`, `sweep_fees` and `repay_bad_debt`.
+    @param rebase_manager Delegate for `rebase_claims`, `sweep_fees`, `repay_bad_debt` and `claim`.
     @param account_desk Delegate for all else; it forwards to the MarketAdmin.
     """
     ledger.__init__(token, decimals, oracle)
@@ -99,6 +100,7 @@ def __default__() -> Bytes[8256]:
         method_id("rebase_claims()", output_type=bytes4),
         method_id("sweep_fees(uint256)", output_type=bytes4),
         method_id("repay_bad_debt(bytes32,uint256)", output_type=bytes4),
+        method_id("claim(bytes32,uint256)", output_type=bytes4),
     ]:
         delegate = REBASE_MANAGER
     if delegate != ACCOUNT_DESK:
@@ -192,6 +194,7 @@ def fill(market: uint256, buyer: bytes32, seller: bytes32, size: uint256, price:
     most: int256 = convert(c.MAX_PREMIUM_PPM, int256)
     m.sample = max(-most, min(most, premium))
     ledger._store_market(market, m)
+    extcall IPriceOracle(ledger.ORACLE).report(market, price)
     log Traded(
         market=market,
         buyer=buyer,

@@ -30,12 +30,6 @@ event Netted:
     quote: uint256
 
 
-event BucketPaid:
-    market: indexed(uint256)
-    account: indexed(bytes32)
-    amount: uint256
-
-
 event BandDeleveraged:
     receipt: indexed(uint256)
     market: indexed(uint256)
@@ -60,11 +54,6 @@ event LegClosed:
     size: int256
     quote: int256
     index: uint256
-
-
-event WrittenOff:
-    account: indexed(bytes32)
-    amount: uint256
 
 
 event ReceiptWritten:
@@ -166,7 +155,7 @@ def _net(account: bytes32, legs: uint256, net_with: DynArray[bytes32, 8]) -> boo
         assert venue.limits.open_receipts == 0, "market: receipt open"
         # the others are assessed from storage, so the accrued funding goes there first
         ledger._store_market(market, m)
-        if venue.prices.state == c.STATE_FROZEN:
+        if venue.prices.state >= c.STATE_FROZEN:
             continue
         for i: uint256 in range(9):
             if i > len(net_with):
@@ -195,7 +184,7 @@ def _net(account: bytes32, legs: uint256, net_with: DynArray[bytes32, 8]) -> boo
             m = margin._shift(m, market, other, -change, -cash)
             ledger._store_market(market, m)
             log Netted(market=market, account=account, other=other, size=change, quote=quote)
-            self._write_off(other)
+            ledger._write_off(other)
             netted = True
     return netted
 
@@ -223,14 +212,11 @@ def _write_receipt(account: bytes32, start: words.Account, r: margin.Exposure) -
         receipt = self._close_leg(account, close, receipt)
         if not receipt.finished:
             break
-    word: words.Account = ledger._load_account(account)
     if receipt.finished:
-        receipt.booked = self._write_off(account)
-        word = ledger._load_account(account)
-        if word.in_receipt:
-            self._mark_receipt(account, word, False)
-    elif not word.in_receipt:
-        self._mark_receipt(account, word, True)
+        receipt.booked = ledger._write_off(account)
+    word: words.Account = ledger._load_account(account)
+    if word.in_receipt == receipt.finished:
+        self._mark_receipt(account, word, not receipt.finished)
     log ReceiptWritten(
         id=receipt.id,
         account=account,
@@ -244,31 +230,6 @@ def _write_receipt(account: bytes32, start: words.Account, r: margin.Exposure) -
         finished=receipt.finished,
     )
     return receipt.finished
-
-
-@internal
-def _write_off(account: bytes32) -> uint256:
-    """
-    @notice Turn the negative cash of a flat account of this receipt into bad debt; gons written off (rule 13).
-    """
-    word: words.Account = ledger._load_account(account)
-    if word.legs != 0:
-        return 0
-    if word.has_late:
-        # what its owner added pays his debt before strangers do
-        word = ledger._fold_late(account, word)
-        ledger._store_account(account, word)
-    if word.cash >= 0:
-        return 0
-    booked: uint256 = convert(-word.cash, uint256)
-    domain: words.Globals = ledger._load_globals()
-    domain.bad_debt += booked
-    domain.exposed += convert(booked, int256)
-    ledger._store_globals(domain)
-    word.cash = 0
-    ledger._store_account(account, word)
-    log WrittenOff(account=account, amount=booked)
-    return booked
 
 
 @internal
@@ -294,7 +255,7 @@ def _share_out(
         close.market = market
         close.size = bands._read_leg(account, market, m.funding).size
         close.margin = margin._leg_margin(venue, close.size, venue.prices.index)
-        close.live = venue.prices.state != c.STATE_FROZEN and close.size != 0
+        close.live = venue.prices.state < c.STATE_FROZEN and close.size != 0
         if close.size == 0:
             # wiped by an earlier deleveraging: no position, but its bit would hide the account's flatness
             m = margin._shift(m, market, account, 0, 0)
@@ -304,19 +265,10 @@ def _share_out(
             upto: uint256 = fixed_math._mul_div_down(receipt.deficit, cumulative, total)
             close.residual = upto - given
             given = upto
-        bucket: bytes32 = ledger._bucket_of(market)
-        if close.live and close.residual > 0 and bucket != account:
-            heir: words.Account = ledger._load_account(bucket)
-            paid: uint256 = min(close.residual, margin._bucket_available(bucket, heir))
-            if paid > 0:
-                heir.cash -= convert(paid, int256)
-                ledger._store_account(bucket, heir)
-                word: words.Account = ledger._load_account(account)
-                word.cash += convert(paid, int256)
-                ledger._store_account(account, word)
-                close.residual -= paid
-                receipt.cover += paid
-                log BucketPaid(market=market, account=account, amount=paid)
+        if close.live:
+            paid: uint256 = margin._pay_from_bucket(market, account, close.residual)
+            close.residual -= paid
+            receipt.cover += paid
         closes.append(close)
     return closes, receipt
 

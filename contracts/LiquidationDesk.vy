@@ -78,6 +78,8 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     venue: margin.Venue = empty(margin.Venue)
     m: words.Market = empty(words.Market)
     venue, m = margin._open_to_trade(market)
+    assert venue.prices.state != c.STATE_RECOVERY, "market: in recovery"
+    is_doubtful: bool = venue.prices.state == c.STATE_DEGRADED
     x: uint256 = venue.prices.index
     word: words.Account = ledger._load_account(account)
     leg: bands.Leg = bands._read_leg(account, market, m.funding)
@@ -92,16 +94,23 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     if r.e_kind >= convert(r.m_kind, int256):
         assert skip, "liquidation: healthy"
         return self._pass_over(market, m)
+    if is_doubtful and word.liquidated + c.LIQUIDATION_DELAY_S > block.timestamp:
+        assert skip, "liquidation: too soon"
+        return self._pass_over(market, m)
     is_long: bool = leg.size > 0
     q: uint256 = convert(abs(leg.size), uint256)
     kind: uint256 = margin._kind_price(venue.prices, leg.size)
     leg_margin: uint256 = margin._leg_margin(venue, leg.size, kind)
     share: uint256 = convert(margin._price_share(r.e_kind, leg_margin, r.m_kind, leg.size), uint256)
+    penalty: uint256 = words._penalty(venue.risk_word)
+    if is_doubtful:
+        penalty = penalty // 2
     price: uint256 = 0
     if is_long:
-        price = max(fixed_math._mul_div_up(x, c.PPM - words._penalty(venue.risk_word), c.PPM), kind - min(kind, share))
+        price = max(fixed_math._mul_div_up(x, c.PPM - penalty, c.PPM), kind - min(kind, share))
     else:
-        price = min(fixed_math._mul_div_down(x, c.PPM + words._penalty(venue.risk_word), c.PPM), kind + share)
+        price = min(fixed_math._mul_div_down(x, c.PPM + penalty, c.PPM), kind + share)
+    min_size: uint256 = fixed_math._mul_div_up(venue.limits.min_size, c.INDEX_ONE, venue.claim_index)
     size: uint256 = staticcall ILiquidationEngine(ledger.liquidation_engine).plan(
         q,
         kind,
@@ -110,9 +119,12 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
         r.m_kind - leg_margin,
         venue.risk_word,
         venue.claim_index,
-        fixed_math._mul_div_up(venue.limits.min_size, c.INDEX_ONE, venue.claim_index),
+        min_size,
     )
     size = min(min(size, max_size), q)
+    if is_doubtful and q > min_size:
+        # on a price in doubt, half at a time
+        size = min(size, (q + 1) // 2)
     assert size > 0, "liquidation: zero size"
     if q - size <= c.DUST_SIZE:
         # a rest of dust would go to the house, and leave the account a few wei short
@@ -132,6 +144,10 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     if is_long:
         change = -change
         cash = -cash
+    if is_doubtful:
+        stamped: words.Account = ledger._load_account(account)
+        stamped.liquidated = block.timestamp
+        ledger._store_account(account, stamped)
     before: uint256 = m.oi
     m = margin._shift(m, market, account, change, cash)
     taker_word: words.Account = ledger._ready(taker)

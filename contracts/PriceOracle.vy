@@ -1,16 +1,18 @@
 # pragma version 0.4.3
 # pragma nonreentrancy on
 """
-@title Median of Chainlink-compatible feeds, with an interval and a state
+@title Prices by quorum of Chainlink-compatible feeds, with an interval, a breaker and five states
 @license MIT
-@notice Up to three feeds per market. A feed can revert, burn its gas, or answer garbage; that silences the feed
-        and never reverts us. Two feeds near the median make a price; all three make the market LIVE.
-@dev A poke reads the feeds; everybody else in the same CACHE_S seconds reads one packed word. Prices are WAD money
-     per base unit. Mirror: `python_ref/price_oracle.py`.
+@notice SPEC section 14. A feed can revert, burn its gas, or answer garbage; that silences the feed and never reverts
+        us. Agreement is counted against the feeds configured, not against those alive. Prices are WAD money per base
+        unit, distances bps, times seconds.
+@dev A poke reads the feeds; everybody else in the same CACHE_S seconds reads two packed words. Mirror:
+     `python_ref/price_oracle.py`.
 """
 
 from contracts.interfaces import IPriceOracle
 from contracts.modules import constants as c
+from contracts.modules import fixed_math
 
 implements: IPriceOracle
 
@@ -18,9 +20,22 @@ implements: IPriceOracle
 event PricePoked:
     market: indexed(uint256)
     index: uint256
+    mark: uint256
     low: uint256
     high: uint256
     state: uint256
+
+
+event StateChanged:
+    market: indexed(uint256)
+    before: uint256
+    after: uint256
+    cause: uint256
+
+
+event MarketSettled:
+    market: indexed(uint256)
+    price: uint256
 
 
 event FeedFailed:
@@ -34,52 +49,166 @@ event FeedRecovered:
     feed: indexed(uint256)
 
 
+struct Feed:
+    source: address
+    decimals: uint256
+    max_age: uint256
+    heartbeat: uint256
+    # bps, the half-width that the feed stands for
+    deviation: uint256
+    # provider; none may hold a quorum
+    group: uint256
+    # an aggregator whose answeredInRound means something
+    flux: bool
+    # bounds of the feed's own answer, both excluded
+    least: uint256
+    most: uint256
+
+
+struct Rules:
+    outlier: uint256
+    soft: uint256
+    jump: uint256
+    clamp: uint256
+    # bps per second
+    speed: uint256
+    step: uint256
+    tau_fast: uint256
+    tau_ref: uint256
+    hold: uint256
+    calm: uint256
+    grace: uint256
+    freeze: uint256
+    # book of the quote; 0 none
+    quote: uint256
+
+
 event FeedsSet:
     market: indexed(uint256)
-    feeds: address[N_FEEDS]
-    decimals: uint256[N_FEEDS]
-    max_ages: uint256[N_FEEDS]
-    outlier_bps: uint256
-    width_bps: uint256
+    feeds: DynArray[Feed, MAX_FEEDS]
+    rules: Rules
+
+
+event FeedReplaced:
+    market: indexed(uint256)
+    place: indexed(uint256)
+    feed: Feed
+
+
+event RulesTightened:
+    market: indexed(uint256)
+    rules: Rules
 
 
 event GovernorSet:
     governor: indexed(address)
 
 
+event ReporterSet:
+    reporter: indexed(address)
+
+
+event SequencerSet:
+    feed: indexed(address)
+
+
+struct Book:
+    index: uint256
+    mark: uint256
+    poked_at: uint256
+    state: uint256
+    width: uint256
+    paused: uint256
+    fast: uint256
+    ref: uint256
+    accepted_at: uint256
+    since: uint256
+    pending: uint256
+    pending_at: uint256
+    clear_at: uint256
+    soft_at: uint256
+    sample: int256
+    basis: int256
+    cum: uint256
+    clock: uint256
+    slot_at: uint256
+    slots: uint256
+    # of this poke alone
+    cause: uint256
+    restart: bool
+    new_slot: bool
+    elapsed: uint256
+
+
 struct Reading:
     code: uint256
-    # WAD, zero unless the code is OK
+    # WAD, also of a feed in quarantine
     price: uint256
-    # the feed's own answer, round and stamp, packed as in `observations`, without the code
+    # answer, round and stamp packed as in `observations`
     seen: uint256
+    stamp: uint256
+    is_new: bool
+    moved_phase: bool
+    agrees: bool
+
+
+# what the feeds say together; price 0 if there is none
+struct Verdict:
+    price: uint256
+    width: uint256
+    few: bool
+    old: bool
+
+
+# another book that prices the unit of collateral; 1 and LIVE where there is none
+struct Quote:
+    price: uint256
+    width: uint256
+    state: uint256
 
 
 struct Survey:
-    # the word that `cache` is to hold
-    cache: uint256
-    readings: Reading[N_FEEDS]
+    book: Book
+    readings: Reading[MAX_FEEDS]
+    n: uint256
 
 
-N_FEEDS: constant(uint256) = 3
-QUORUM: constant(uint256) = 2
+MAX_FEEDS: constant(uint256) = 7
+MAX_BOOKS: constant(uint256) = 32
 BPS: constant(uint256) = 10_000
 
 # seconds for which one poke serves everybody: a block of the slowest chain aimed at
 CACHE_S: constant(uint256) = 12
-# time constant of the slow reference, seconds
-TAU_S: constant(int256) = 900
 # seconds by which a feed's clock may run ahead of the block's
 FUTURE_S: constant(uint256) = 15
-# gas that one feed may use, and the most that a hostile one can burn
+# gas that one feed may use for its answer and for its decimals, and the most that a hostile one can burn
 FEED_GAS: constant(uint256) = 100_000
-# what the call itself costs before its gas is handed over, with room to spare
+DECIMALS_GAS: constant(uint256) = 50_000
+# what the calls themselves cost before their gas is handed over, with room to spare
 CALL_GAS: constant(uint256) = 20_000
+# seconds beyond its heartbeat after which an answer widens the interval
+FRESH_S: constant(uint256) = 60
+AGE_S_PER_BPS: constant(uint256) = 10
+MAX_AGED_BPS: constant(uint256) = 300
+MAX_WIDTH_BPS: constant(uint256) = 1_000
+BASIS_TAU_S: constant(uint256) = 150
+MAX_BASIS_PPM: constant(int256) = 10_000
+SLOTS: constant(uint256) = 64
+SLOT_S: constant(uint256) = 60
+RESEED_S: constant(uint256) = 1_800
+MAX_JUMP_BPS: constant(uint256) = 5_000
+CONFIRM_S: constant(uint256) = 300
+CONFIRM_FAR_S: constant(uint256) = 900
+CONFIRM_FAR_BPS: constant(uint256) = 10_000
+PENDING_BPS: constant(uint256) = 500
+QUARANTINE: constant(uint256) = 3
+NEW_ROUNDS: constant(uint256) = 2
+MAX_PAUSED_S: constant(uint256) = 2**28 - 1
 
 MAX_DECIMALS: constant(uint256) = 18
 MAX_AGE_S: constant(uint256) = 172_800
 MAX_OUTLIER_BPS: constant(uint256) = 1_000
-MAX_WIDTH_BPS: constant(uint256) = 1_000
+MAX_GROUPS: constant(uint256) = 16
 
 # why a feed was not counted
 OK: constant(uint256) = 0
@@ -90,30 +219,74 @@ INCOMPLETE: constant(uint256) = 4
 FUTURE: constant(uint256) = 5
 STALE: constant(uint256) = 6
 OUT_OF_RANGE: constant(uint256) = 7
+BOUND: constant(uint256) = 8
+REGRESS: constant(uint256) = 9
+PHASE: constant(uint256) = 10
+DECIMALS: constant(uint256) = 11
 
+# why a state was entered
+CAUSE_FIRST: constant(uint256) = 1
+CAUSE_QUORUM: constant(uint256) = 2
+CAUSE_SEQUENCER: constant(uint256) = 3
+CAUSE_QUOTE: constant(uint256) = 4
+CAUSE_TRIP: constant(uint256) = 5
+CAUSE_CALM: constant(uint256) = 6
+CAUSE_CONFIRMED: constant(uint256) = 7
+CAUSE_GRACE: constant(uint256) = 8
+CAUSE_FEW: constant(uint256) = 9
+CAUSE_SOFT: constant(uint256) = 10
+CAUSE_OLD: constant(uint256) = 11
+CAUSE_HOLD: constant(uint256) = 12
+CAUSE_SETTLED: constant(uint256) = 13
+
+MASK_2: constant(uint256) = 2**2 - 1
+MASK_4: constant(uint256) = 2**4 - 1
 MASK_8: constant(uint256) = 2**8 - 1
+MASK_10: constant(uint256) = 2**10 - 1
 MASK_16: constant(uint256) = 2**16 - 1
+MASK_24: constant(uint256) = 2**24 - 1
+MASK_32: constant(uint256) = 2**32 - 1
 MASK_40: constant(uint256) = 2**40 - 1
-# a price below MAX_PRICE fits 87 bits
+MASK_80: constant(uint256) = 2**80 - 1
+# a price below MAX_PRICE, and a mark one per cent above it, fits 87 bits
 MASK_87: constant(uint256) = 2**87 - 1
+MASK_128: constant(uint256) = 2**128 - 1
 MASK_160: constant(uint256) = 2**160 - 1
 MASK_248: constant(uint256) = 2**248 - 1
 
 # who may set the feeds
 governor: public(address)
+# whose fills lean on the mark: the ClearingHouse
+reporter: public(address)
+# the L2's uptime feed; zero on a chain that has none
+sequencer: public(address)
 
-# market => index 87 | ref 87 | poked_at 40 (second) | state 8 | width_bps 16; the width is that of the last accepted
-# index, so that a frozen market keeps its prices. One word because every trade reads it.
+# book => index 87 | mark 87 | poked_at 40 | state 4 | width_bps 10 | paused 28 (seconds without a price, in all)
 cache: public(HashMap[uint256, uint256])
 
-# market => per feed: address 160 | decimals 8 | max_age 32 (seconds)
-feeds: public(HashMap[uint256, uint256[N_FEEDS]])
+# book => fast 87 | ref 87 | accepted_at 40 | since 40 (entry into the state)
+averages: public(HashMap[uint256, uint256])
 
-# market => outlier_bps 16 | width_bps 16; zero for a market without feeds
-params: public(HashMap[uint256, uint256])
+# book => pending 87 | pending_at 40 | clear_at 40 | soft_at 40 | sample int24 | basis int24 (ppm)
+breaker: public(HashMap[uint256, uint256])
 
-# market => per feed: last accepted answer 128 (feed's decimals) | its round 80 | its stamp 40 | last code 8
-observations: public(HashMap[uint256, uint256[N_FEEDS]])
+# book => cum 128 (index * seconds with a price) | clock 40 (seconds with a price) | slot_at 40 | slots 32
+history: public(HashMap[uint256, uint256])
+
+# book => ring of cum 128 | clock 40
+ring: public(HashMap[uint256, uint256[SLOTS]])
+
+# book => n 4 | the fields of Rules in their order, 16 bits each but freeze 32 and quote 8; zero without feeds
+rules: public(HashMap[uint256, uint256])
+
+# book => per feed: source 160 | decimals 8 | max_age 24 | heartbeat 24 | deviation 16 | group 4 | flux 1 | bounded 1
+feeds: public(HashMap[uint256, uint256[MAX_FEEDS]])
+
+# book => per feed: least 128 | most 128
+bounds: public(HashMap[uint256, uint256[MAX_FEEDS]])
+
+# book => per feed: last seen answer 128 | round 80 | stamp 40 | last code 4 | quarantine 2 | rounds 2
+observations: public(HashMap[uint256, uint256[MAX_FEEDS]])
 
 
 @deploy
@@ -127,30 +300,33 @@ def __init__(governor: address):
     log GovernorSet(governor=governor)
 
 
+# ---- prices --------------------------------------------------------------------------------------
+
+
 @external
 def prices(market: uint256) -> IPriceOracle.Prices:
     """
     @notice The prices that an operation of this block is judged by; pokes when the cache is older than CACHE_S.
-    @param market Index of the market.
+    @param market Index of the market, or a quote's book.
     @return Prices and state; all zero and FROZEN while no price was ever accepted.
     """
     cached: uint256 = self.cache[market]
-    if self._age(cached) > CACHE_S:
-        cached = self._poke(market, cached)
-    return self._unpack(cached)
+    if self._age((cached >> 174) & MASK_40) > CACHE_S:
+        cached = self._poke(market)
+    return self._unpack(cached, self.averages[market])
 
 
 @external
 def poke(market: uint256) -> IPriceOracle.Prices:
     """
     @notice Read the feeds now, at most once per second of block time: a second poke has no weight and no effect.
-    @param market Index of the market.
+    @param market Index of the market, or a quote's book.
     @return Prices and state after the poke.
     """
     cached: uint256 = self.cache[market]
-    if self._age(cached) > 0:
-        cached = self._poke(market, cached)
-    return self._unpack(cached)
+    if self._age((cached >> 174) & MASK_40) > 0:
+        cached = self._poke(market)
+    return self._unpack(cached, self.averages[market])
 
 
 @view
@@ -158,13 +334,92 @@ def poke(market: uint256) -> IPriceOracle.Prices:
 def peek(market: uint256) -> IPriceOracle.Prices:
     """
     @notice What `prices` would return in this block.
-    @param market Index of the market.
+    @param market Index of the market, or a quote's book.
     @return Prices and state.
     """
-    cached: uint256 = self.cache[market]
-    if self._age(cached) > CACHE_S:
-        cached = self._survey(market, cached).cache
-    return self._unpack(cached)
+    book: Book = self._load(market)
+    if self._age(book.poked_at) > CACHE_S:
+        quote: Quote = self._stored_quote(0)
+        other: uint256 = self.rules[market] >> 212
+        if other != 0:
+            other_book: Book = self._load(other)
+            if self._age(other_book.poked_at) > CACHE_S:
+                other_book = self._survey(other, other_book, quote).book
+            quote = self._as_quote(self._cache_word(other_book))
+        book = self._survey(market, book, quote).book
+    return self._unpack(self._cache_word(book), self._averages_word(book))
+
+
+@view
+@external
+def twap(market: uint256, window: uint256) -> uint256:
+    """
+    @notice Mean index of at least the last `window` seconds that had a price, as of the last poke; never spot.
+    @return WAD, rounded down; 0 if the ring does not reach so far.
+    """
+    return self._twap(market, self._load(market), window)
+
+
+@external
+def report(market: uint256, price: uint256):
+    """
+    @notice Tell the price of a fill; its premium over the index has weight from now on. ClearingHouse only.
+    @param market Index of the market.
+    @param price WAD.
+    """
+    assert msg.sender == self.reporter, "oracle: not reporter"
+    index: int256 = convert(self.cache[market] & MASK_87, int256)
+    if index == 0:
+        return
+    premium: int256 = (convert(price, int256) - index) * convert(c.PPM, int256) // index
+    premium = max(-MAX_BASIS_PPM, min(MAX_BASIS_PPM, premium))
+    word: uint256 = self.breaker[market]
+    after: uint256 = (word & ~(MASK_24 << 207)) | (self._to_24(premium) << 207)
+    if after != word:
+        self.breaker[market] = after
+
+
+@external
+def settle(market: uint256) -> uint256:
+    """
+    @notice End a market whose price is gone: anyone after `freeze` seconds of FROZEN, the governor at any time.
+    @dev The mean of the last 1,800 seconds that had a price; of the whole life if that is shorter; else the index.
+    @param market Index of the market.
+    @return The final price, WAD.
+    """
+    if self._age((self.cache[market] >> 174) & MASK_40) > 0:
+        self._poke(market)
+    book: Book = self._load(market)
+    assert book.index != 0, "oracle: no price"
+    assert book.state != c.STATE_SETTLEMENT, "oracle: settled"
+    if msg.sender != self.governor:
+        freeze: uint256 = (self.rules[market] >> 180) & MASK_32
+        assert (
+            book.state == c.STATE_FROZEN and freeze != 0 and block.timestamp - book.since > freeze
+        ), "oracle: not settleable"
+    price: uint256 = self._twap(market, book, RESEED_S)
+    if price == 0:
+        price = book.index
+        if book.clock > 0:
+            price = book.cum // book.clock
+    before: uint256 = book.state
+    book.index = price
+    book.mark = price
+    book.fast = price
+    book.ref = price
+    book.width = 0
+    book.pending = 0
+    book.pending_at = 0
+    book.sample = 0
+    book.basis = 0
+    book = self._move(book, c.STATE_SETTLEMENT, CAUSE_SETTLED)
+    self._store(market, book)
+    log StateChanged(market=market, before=before, after=book.state, cause=CAUSE_SETTLED)
+    log MarketSettled(market=market, price=price)
+    return price
+
+
+# ---- the governor's ------------------------------------------------------------------------------
 
 
 @external
@@ -173,73 +428,154 @@ def set_governor(governor: address):
     @notice Hand the office to another address, at once.
     @param governor The next governor; not zero.
     """
-    assert msg.sender == self.governor, "oracle: not governor"
+    self._only_governor()
     assert governor != empty(address), "oracle: no governor"
     self.governor = governor
     log GovernorSet(governor=governor)
 
 
 @external
-def set_feeds(
-    market: uint256,
-    feeds: address[N_FEEDS],
-    decimals: uint256[N_FEEDS],
-    max_ages: uint256[N_FEEDS],
-    outlier_bps: uint256,
-    width_bps: uint256,
-):
+def set_reporter(reporter: address):
     """
-    @notice Replace the feeds and the parameters of a market. Accepted prices stay until the next poke.
+    @notice Name the contract whose fills lean on the mark.
+    @param reporter The ClearingHouse; zero for none.
+    """
+    self._only_governor()
+    self.reporter = reporter
+    log ReporterSet(reporter=reporter)
+
+
+@external
+def set_sequencer(feed: address):
+    """
+    @notice Name the L2's uptime feed: answer 0 is up, startedAt is when that began.
+    @param feed Chainlink-compatible; zero for none.
+    """
+    self._only_governor()
+    assert feed == empty(address) or feed.is_contract, "oracle: feed is no contract"
+    self.sequencer = feed
+    log SequencerSet(feed=feed)
+
+
+@external
+def set_feeds(market: uint256, feeds: DynArray[Feed, MAX_FEEDS], rules: Rules):
+    """
+    @notice Replace the feeds and the rules of a book. Accepted prices stay until the next poke; where there is one,
+            the market must be LIVE and the new feeds agree with it.
     @dev The decimals are pinned: an answer of another scale would be a price of another asset.
-    @param market Index of the market.
-    @param feeds Three different contracts.
-    @param decimals What each feed answers to `decimals()`, at most 18.
-    @param max_ages Seconds after its stamp for which an answer of the feed counts.
-    @param outlier_bps Distance from the median, in 1/10000 of it, beyond which a feed does not count.
-    @param width_bps Half-width of [low, high], in 1/10000 of the index.
+    @param market Index of the market, or 16 to 31 for a quote's book.
+    @param feeds Three, five or seven different contracts; no group holds a quorum.
+    @param rules See SPEC section 14; zero switches some off.
     """
-    assert msg.sender == self.governor, "oracle: not governor"
-    assert market < c.MAX_MARKETS, "oracle: no such market"
-    assert outlier_bps > 0 and outlier_bps <= MAX_OUTLIER_BPS, "oracle: outlier_bps"
-    assert width_bps <= MAX_WIDTH_BPS, "oracle: width_bps"
-    words: uint256[N_FEEDS] = empty(uint256[N_FEEDS])
-    for i: uint256 in range(N_FEEDS):
-        assert feeds[i].is_contract, "oracle: feed is no contract"
-        assert feeds[i] != feeds[(i + 1) % N_FEEDS], "oracle: same feed twice"
-        assert decimals[i] <= MAX_DECIMALS, "oracle: feed decimals"
-        assert max_ages[i] > 0 and max_ages[i] <= MAX_AGE_S, "oracle: feed max_age"
-        ok: bool = False
-        answer: Bytes[32] = b""
-        ok, answer = raw_call(
-            feeds[i],
-            method_id("decimals()"),
-            max_outsize=32,
-            is_static_call=True,
-            revert_on_failure=False,
-        )
-        assert ok and len(answer) == 32, "oracle: no decimals"
-        assert extract32(answer, 0, output_type=uint256) == decimals[i], "oracle: other decimals"
-        words[i] = convert(feeds[i], uint256) | (decimals[i] << 160) | (max_ages[i] << 168)
-    self.feeds[market] = words
-    self.params[market] = outlier_bps | (width_bps << 16)
-    self.observations[market] = empty(uint256[N_FEEDS])
-    log FeedsSet(
-        market=market,
-        feeds=feeds,
-        decimals=decimals,
-        max_ages=max_ages,
-        outlier_bps=outlier_bps,
-        width_bps=width_bps,
-    )
+    self._only_governor()
+    assert market < MAX_BOOKS, "oracle: no such market"
+    self._check_rules(rules)
+    assert rules.quote == 0 or market < c.MAX_MARKETS, "oracle: rules"
+    n: uint256 = len(feeds)
+    assert n == 3 or n == 5 or n == 7, "oracle: number of feeds"
+    packed: uint256[MAX_FEEDS] = empty(uint256[MAX_FEEDS])
+    limits: uint256[MAX_FEEDS] = empty(uint256[MAX_FEEDS])
+    for i: uint256 in range(n, bound=MAX_FEEDS):
+        self._check_feed(feeds[i])
+        for j: uint256 in range(i, bound=MAX_FEEDS):
+            assert feeds[i].source != feeds[j].source, "oracle: same feed twice"
+        packed[i] = self._feed_word(feeds[i])
+        limits[i] = feeds[i].least | (feeds[i].most << 128)
+    self._check_groups(packed, n)
+    word: uint256 = self._rules_word(rules, n)
+    book: Book = self._load(market)
+    if book.index != 0:
+        assert book.state == c.STATE_LIVE, "oracle: not live"
+        readings: Reading[MAX_FEEDS] = empty(Reading[MAX_FEEDS])
+        for i: uint256 in range(n, bound=MAX_FEEDS):
+            readings[i] = self._read(packed[i], limits[i], 0)
+        verdict: Verdict = empty(Verdict)
+        verdict, readings = self._judge(packed, word, self._stored_quote(word), readings)
+        assert verdict.price != 0 and self._within(verdict.price, book.index, rules.outlier), "oracle: disagrees"
+    self.feeds[market] = packed
+    self.bounds[market] = limits
+    self.observations[market] = empty(uint256[MAX_FEEDS])
+    self.rules[market] = word
+    log FeedsSet(market=market, feeds=feeds, rules=rules)
+
+
+@external
+def replace_feed(market: uint256, i: uint256, feed: Feed):
+    """
+    @notice Put a feed in the place of one that fails, at once, in a market that is not LIVE; it starts in quarantine.
+    @param market Index of the market, or a quote's book.
+    @param i Place of the failing feed.
+    @param feed Answers within the outlier band of the index.
+    """
+    self._only_governor()
+    book: Book = self._load(market)
+    assert book.index != 0, "oracle: no price"
+    assert book.state != c.STATE_LIVE and book.state != c.STATE_SETTLEMENT, "oracle: not replaceable"
+    word: uint256 = self.rules[market]
+    n: uint256 = word & MASK_4
+    assert i < n, "oracle: no such feed"
+    self._check_feed(feed)
+    packed: uint256[MAX_FEEDS] = self.feeds[market]
+    for j: uint256 in range(n, bound=MAX_FEEDS):
+        assert convert(packed[j] & MASK_160, address) != feed.source, "oracle: same feed twice"
+    old: Reading = self._read(packed[i], self.bounds[market][i], self.observations[market][i])
+    assert old.code != OK, "oracle: feed answers"
+    packed[i] = self._feed_word(feed)
+    self._check_groups(packed, n)
+    limits: uint256 = feed.least | (feed.most << 128)
+    reading: Reading = self._read(packed[i], limits, 0)
+    quote: Quote = self._stored_quote(word)
+    assert (
+        reading.code == OK
+        and quote.price != 0
+        and self._within(reading.price * c.WAD // quote.price, book.index, (word >> 4) & MASK_16)
+    ), "oracle: disagrees"
+    self.feeds[market][i] = packed[i]
+    self.bounds[market][i] = limits
+    self.observations[market][i] = reading.seen | (PHASE << 248) | (QUARANTINE << 252)
+    log FeedReplaced(market=market, place=i, feed=feed)
+
+
+@external
+def tighten_rules(market: uint256, rules: Rules):
+    """
+    @notice Replace a book's rules by tighter ones, at once; what is neither looser nor tighter stays.
+    @param market Index of the market, or a quote's book.
+    @param rules Distances no greater (and not off where they were on), times no shorter.
+    """
+    self._only_governor()
+    word: uint256 = self.rules[market]
+    assert word != 0, "oracle: no feeds"
+    self._check_rules(rules)
+    old: Rules = self._load_rules(word)
+    assert (
+        self._narrower(rules.outlier, old.outlier)
+        and self._narrower(rules.soft, old.soft)
+        and self._narrower(rules.jump, old.jump)
+        and self._narrower(rules.clamp, old.clamp)
+        and self._narrower(rules.speed, old.speed)
+        and self._narrower(rules.step, old.step)
+        and rules.tau_fast == old.tau_fast
+        and rules.tau_ref == old.tau_ref
+        and rules.hold >= old.hold
+        and rules.calm >= old.calm
+        and rules.grace >= old.grace
+        and rules.freeze == old.freeze
+        and rules.quote == old.quote
+    ), "oracle: loosens"
+    self.rules[market] = self._rules_word(rules, word & MASK_4)
+    log RulesTightened(market=market, rules=rules)
+
+
+# ---- words ---------------------------------------------------------------------------------------
 
 
 @view
 @internal
-def _age(cached: uint256) -> uint256:
+def _age(poked_at: uint256) -> uint256:
     """
-    @notice Seconds since the poke that wrote the word; without end if there was none.
+    @notice Seconds since a poke; without end if there was none.
     """
-    poked_at: uint256 = (cached >> 174) & MASK_40
     if poked_at == 0:
         return max_value(uint256)
     return block.timestamp - poked_at
@@ -247,132 +583,777 @@ def _age(cached: uint256) -> uint256:
 
 @pure
 @internal
-def _unpack(cached: uint256) -> IPriceOracle.Prices:
+def _unpack(cached: uint256, averages: uint256) -> IPriceOracle.Prices:
     """
-    @notice The prices that a cache word stands for: low rounds down, high up.
+    @notice The prices that two words stand for: low rounds down, high up.
     """
     index: uint256 = cached & MASK_87
-    ref: uint256 = (cached >> 87) & MASK_87
-    state: uint256 = (cached >> 214) & MASK_8
+    mark: uint256 = (cached >> 87) & MASK_87
+    state: uint256 = (cached >> 214) & MASK_4
+    width: uint256 = (cached >> 218) & MASK_10
+    ref: uint256 = (averages >> 87) & MASK_87
+    least: uint256 = min(index, mark)
+    most: uint256 = max(index, mark)
+    if state != c.STATE_LIVE:
+        fast: uint256 = averages & MASK_87
+        least = min(least, fast)
+        most = max(most, fast)
     if index == 0:
         state = c.STATE_FROZEN
-    width: uint256 = cached >> 222
-    # index < 2**87 and width <= MAX_WIDTH_BPS
-    low: uint256 = unsafe_div(unsafe_mul(index, unsafe_sub(BPS, width)), BPS)
-    high: uint256 = unsafe_div(unsafe_add(unsafe_mul(index, unsafe_add(BPS, width)), BPS - 1), BPS)
+    # prices < 2**87 and width <= MAX_WIDTH_BPS
+    low: uint256 = unsafe_div(unsafe_mul(least, unsafe_sub(BPS, width)), BPS)
+    high: uint256 = unsafe_div(unsafe_add(unsafe_mul(most, unsafe_add(BPS, width)), BPS - 1), BPS)
     return IPriceOracle.Prices(
         index=index,
-        mark=index,
+        mark=mark,
         low=low,
         high=high,
         credit_low=min(low, ref),
         credit_high=max(high, ref),
         state=state,
+        paused=cached >> 228,
     )
-
-
-@internal
-def _poke(market: uint256, cached: uint256) -> uint256:
-    """
-    @notice Read the feeds, store what they said and log it; returns the new cache word.
-    """
-    if self.params[market] == 0:
-        return cached
-    survey: Survey = self._survey(market, cached)
-    for i: uint256 in range(N_FEEDS):
-        before: uint256 = self.observations[market][i]
-        code: uint256 = survey.readings[i].code
-        after: uint256 = survey.readings[i].seen
-        if code != OK:
-            after = (before & MASK_248) | (code << 248)
-        if after != before:
-            self.observations[market][i] = after
-        if code != before >> 248:
-            if code == OK:
-                log FeedRecovered(market=market, feed=i)
-            else:
-                log FeedFailed(market=market, feed=i, code=code)
-    self.cache[market] = survey.cache
-    p: IPriceOracle.Prices = self._unpack(survey.cache)
-    log PricePoked(market=market, index=p.index, low=p.low, high=p.high, state=p.state)
-    return survey.cache
 
 
 @view
 @internal
-def _survey(market: uint256, cached: uint256) -> Survey:
+def _load(market: uint256) -> Book:
+    cached: uint256 = self.cache[market]
+    averages: uint256 = self.averages[market]
+    breaker: uint256 = self.breaker[market]
+    history: uint256 = self.history[market]
+    return Book(
+        index=cached & MASK_87,
+        mark=(cached >> 87) & MASK_87,
+        poked_at=(cached >> 174) & MASK_40,
+        state=(cached >> 214) & MASK_4,
+        width=(cached >> 218) & MASK_10,
+        paused=cached >> 228,
+        fast=averages & MASK_87,
+        ref=(averages >> 87) & MASK_87,
+        accepted_at=(averages >> 174) & MASK_40,
+        since=averages >> 214,
+        pending=breaker & MASK_87,
+        pending_at=(breaker >> 87) & MASK_40,
+        clear_at=(breaker >> 127) & MASK_40,
+        soft_at=(breaker >> 167) & MASK_40,
+        sample=self._from_24((breaker >> 207) & MASK_24),
+        basis=self._from_24((breaker >> 231) & MASK_24),
+        cum=history & MASK_128,
+        clock=(history >> 128) & MASK_40,
+        slot_at=(history >> 168) & MASK_40,
+        slots=history >> 208,
+        cause=0,
+        restart=False,
+        new_slot=False,
+        elapsed=0,
+    )
+
+
+@internal
+def _store(market: uint256, book: Book):
+    self.cache[market] = self._cache_word(book)
+    self.averages[market] = self._averages_word(book)
+    breaker: uint256 = (
+        book.pending
+        | (book.pending_at << 87)
+        | (book.clear_at << 127)
+        | (book.soft_at << 167)
+        | (self._to_24(book.sample) << 207)
+        | (self._to_24(book.basis) << 231)
+    )
+    if breaker != self.breaker[market]:
+        self.breaker[market] = breaker
+    self.history[market] = book.cum | (book.clock << 128) | (book.slot_at << 168) | (book.slots << 208)
+
+
+@pure
+@internal
+def _cache_word(book: Book) -> uint256:
+    return (
+        book.index
+        | (book.mark << 87)
+        | (book.poked_at << 174)
+        | (book.state << 214)
+        | (book.width << 218)
+        | (book.paused << 228)
+    )
+
+
+@pure
+@internal
+def _averages_word(book: Book) -> uint256:
+    return book.fast | (book.ref << 87) | (book.accepted_at << 174) | (book.since << 214)
+
+
+@pure
+@internal
+def _to_24(x: int256) -> uint256:
     """
-    @notice What a poke of this second reads from the feeds, and the cache word it makes of it.
+    @notice Two's complement of 24 bits; |x| is at most MAX_BASIS_PPM.
+    """
+    return convert(x, uint256) if x >= 0 else 2**24 - convert(-x, uint256)
+
+
+@pure
+@internal
+def _from_24(word: uint256) -> int256:
+    x: int256 = convert(word, int256)
+    return x if x < 2**23 else x - 2**24
+
+
+@pure
+@internal
+def _feed_word(feed: Feed) -> uint256:
+    bounded: bool = feed.least > 0 or feed.most < MASK_128
+    return (
+        convert(feed.source, uint256)
+        | (feed.decimals << 160)
+        | (feed.max_age << 168)
+        | (feed.heartbeat << 192)
+        | (feed.deviation << 216)
+        | (feed.group << 232)
+        | (convert(feed.flux, uint256) << 236)
+        | (convert(bounded, uint256) << 237)
+    )
+
+
+@pure
+@internal
+def _rules_word(r: Rules, n: uint256) -> uint256:
+    return (
+        n
+        | (r.outlier << 4)
+        | (r.soft << 20)
+        | (r.jump << 36)
+        | (r.clamp << 52)
+        | (r.speed << 68)
+        | (r.step << 84)
+        | (r.tau_fast << 100)
+        | (r.tau_ref << 116)
+        | (r.hold << 132)
+        | (r.calm << 148)
+        | (r.grace << 164)
+        | (r.freeze << 180)
+        | (r.quote << 212)
+    )
+
+
+@pure
+@internal
+def _load_rules(word: uint256) -> Rules:
+    return Rules(
+        outlier=(word >> 4) & MASK_16,
+        soft=(word >> 20) & MASK_16,
+        jump=(word >> 36) & MASK_16,
+        clamp=(word >> 52) & MASK_16,
+        speed=(word >> 68) & MASK_16,
+        step=(word >> 84) & MASK_16,
+        tau_fast=(word >> 100) & MASK_16,
+        tau_ref=(word >> 116) & MASK_16,
+        hold=(word >> 132) & MASK_16,
+        calm=(word >> 148) & MASK_16,
+        grace=(word >> 164) & MASK_16,
+        freeze=(word >> 180) & MASK_32,
+        quote=word >> 212,
+    )
+
+
+# ---- checks --------------------------------------------------------------------------------------
+
+
+@view
+@internal
+def _only_governor():
+    assert msg.sender == self.governor, "oracle: not governor"
+
+
+@pure
+@internal
+def _check_rules(r: Rules):
+    """
+    @notice Every field within what the oracle accepts, so that packing loses nothing.
+    """
+    assert (
+        r.outlier > 0
+        and r.outlier <= MAX_OUTLIER_BPS
+        and max(max(r.soft, r.jump), max(r.clamp, max(r.speed, r.step))) <= BPS
+        and (r.speed == 0) == (r.step == 0)
+        and r.tau_ref > 0
+        and max(r.tau_ref, r.tau_fast) <= MASK_16
+        and max(r.hold, max(r.calm, r.grace)) <= MASK_16
+        and r.freeze <= MASK_32
+        and (r.quote == 0 or (r.quote >= c.MAX_MARKETS and r.quote < MAX_BOOKS))
+    ), "oracle: rules"
+
+
+@view
+@internal
+def _check_feed(feed: Feed):
+    assert feed.source.is_contract, "oracle: feed is no contract"
+    assert feed.decimals <= MAX_DECIMALS, "oracle: feed decimals"
+    assert feed.max_age > 0 and feed.max_age <= MAX_AGE_S, "oracle: feed max_age"
+    assert feed.heartbeat > 0 and feed.heartbeat <= MAX_AGE_S, "oracle: feed heartbeat"
+    assert feed.deviation <= MAX_WIDTH_BPS, "oracle: feed deviation"
+    assert feed.group < MAX_GROUPS, "oracle: feed group"
+    assert feed.least < feed.most and feed.most <= MASK_128, "oracle: feed bounds"
+    answered: bool = False
+    decimals: uint256 = 0
+    answered, decimals = self._ask_decimals(feed.source)
+    assert answered, "oracle: no decimals"
+    assert decimals == feed.decimals, "oracle: other decimals"
+
+
+@pure
+@internal
+def _check_groups(packed: uint256[MAX_FEEDS], n: uint256):
+    """
+    @notice No provider may hold a quorum alone; so a quorum spans two at least.
+    """
+    counts: uint256 = 0
+    for i: uint256 in range(n, bound=MAX_FEEDS):
+        place: uint256 = ((packed[i] >> 232) & MASK_4) << 2
+        counts += 1 << place
+        assert (counts >> place) & MASK_4 <= n // 2, "oracle: group has quorum"
+
+
+@pure
+@internal
+def _narrower(now: uint256, before: uint256) -> bool:
+    """
+    @notice Whether a limit is no looser; 0 is none.
+    """
+    return before == 0 or (now != 0 and now <= before)
+
+
+@pure
+@internal
+def _within(a: uint256, b: uint256, bps: uint256) -> bool:
+    return (max(a, b) - min(a, b)) * BPS <= bps * b
+
+
+# ---- a poke --------------------------------------------------------------------------------------
+
+
+@internal
+def _poke(market: uint256) -> uint256:
+    """
+    @notice Read the feeds, the quote's first, store what they said and log it; returns the new cache word.
+    """
+    quote: Quote = self._stored_quote(0)
+    other: uint256 = self.rules[market] >> 212
+    if other != 0:
+        cached: uint256 = self.cache[other]
+        if self._age((cached >> 174) & MASK_40) > CACHE_S:
+            cached = self._poke_book(other, quote)
+        quote = self._as_quote(cached)
+    return self._poke_book(market, quote)
+
+
+@internal
+def _poke_book(market: uint256, quote: Quote) -> uint256:
+    before: Book = self._load(market)
+    rules: uint256 = self.rules[market]
+    if rules == 0 or before.state == c.STATE_SETTLEMENT:
+        return self._cache_word(before)
+    survey: Survey = self._survey(market, before, quote)
+    book: Book = survey.book
+    for i: uint256 in range(survey.n, bound=MAX_FEEDS):
+        self._remember(market, i, survey.readings[i], book, quote, (rules >> 4) & MASK_16)
+    self._store(market, book)
+    if book.new_slot:
+        self.ring[market][(book.slots - 1) % SLOTS] = book.cum | (book.clock << 128)
+    old_state: uint256 = before.state
+    if before.index == 0:
+        old_state = c.STATE_FROZEN
+    if book.state != old_state:
+        log StateChanged(market=market, before=old_state, after=book.state, cause=book.cause)
+    cached: uint256 = self._cache_word(book)
+    p: IPriceOracle.Prices = self._unpack(cached, self._averages_word(book))
+    log PricePoked(market=market, index=p.index, mark=p.mark, low=p.low, high=p.high, state=p.state)
+    return cached
+
+
+@internal
+def _remember(market: uint256, i: uint256, reading: Reading, book: Book, quote: Quote, outlier: uint256):
+    """
+    @notice Store what was seen of one feed; a quarantined one works off its rounds.
+    """
+    before: uint256 = self.observations[market][i]
+    old_code: uint256 = (before >> 248) & MASK_4
+    code: uint256 = reading.code
+    quarantine: uint256 = (before >> 252) & MASK_2
+    after: uint256 = before & MASK_248
+    if code == OK or code == PHASE:
+        after = reading.seen
+    if code == PHASE:
+        if reading.moved_phase:
+            quarantine = QUARANTINE
+        elif reading.is_new and book.index != 0 and quote.price != 0:
+            # against what the others say: the index, or what waits for confirmation
+            base: uint256 = book.pending
+            if base == 0:
+                base = book.index
+            if self._within(reading.price * c.WAD // quote.price, base, outlier):
+                quarantine -= 1
+            else:
+                quarantine = QUARANTINE
+    rounds: uint256 = 0
+    if not book.restart:
+        rounds = self._rounds(before, reading, book.pending)
+    after |= (code << 248) | (quarantine << 252) | (rounds << 254)
+    if after != before:
+        self.observations[market][i] = after
+    if code != old_code:
+        if code == OK:
+            log FeedRecovered(market=market, feed=i)
+        else:
+            log FeedFailed(market=market, feed=i, code=code)
+
+
+@pure
+@internal
+def _rounds(observation: uint256, reading: Reading, pending: uint256) -> uint256:
+    """
+    @notice New rounds of an agreeing feed since a price is pending, two at most.
+    """
+    rounds: uint256 = observation >> 254
+    if pending != 0 and reading.is_new and reading.agrees:
+        rounds += 1
+    return min(rounds, NEW_ROUNDS)
+
+
+@view
+@internal
+def _survey(market: uint256, before: Book, quote: Quote) -> Survey:
+    """
+    @notice What a poke of this second reads, and the book that it makes of it.
     """
     survey: Survey = empty(Survey)
-    params: uint256 = self.params[market]
-    if params == 0:
-        survey.cache = cached
+    survey.book = before
+    rules: uint256 = self.rules[market]
+    if rules == 0 or before.state == c.STATE_SETTLEMENT:
         return survey
-
-    smallest: uint256 = max_value(uint256)
-    largest: uint256 = 0
-    total: uint256 = 0
-    valid: uint256 = 0
-    for i: uint256 in range(N_FEEDS):
-        survey.readings[i] = self._read(self.feeds[market][i])
-        if survey.readings[i].code == OK:
-            price: uint256 = survey.readings[i].price
-            smallest = min(smallest, price)
-            largest = max(largest, price)
-            total += price
-            valid += 1
-
-    median: uint256 = 0
-    agreeing: uint256 = 0
-    if valid >= QUORUM:
-        median = total // QUORUM if valid == QUORUM else total - smallest - largest
-        for i: uint256 in range(N_FEEDS):
-            if survey.readings[i].code == OK:
-                price: uint256 = survey.readings[i].price
-                distance: uint256 = max(price, median) - min(price, median)
-                if distance * BPS <= (params & MASK_16) * median:
-                    agreeing += 1
-
-    index: uint256 = cached & MASK_87
-    ref: uint256 = (cached >> 87) & MASK_87
-    state: uint256 = c.STATE_FROZEN
-    width: uint256 = cached >> 222
-    if agreeing >= QUORUM:
-        # the old index weighs in for as long as it was in force; the new one has no weight yet, and a time without
-        # a price has none at all: else one bad answer before a silence would become the reference
-        if index == 0:
-            ref = median
-        elif (cached >> 214) & MASK_8 != c.STATE_FROZEN:
-            elapsed: int256 = min(convert(self._age(cached), int256), TAU_S)
-            step: int256 = (convert(index, int256) - convert(ref, int256)) * elapsed // TAU_S
-            ref = convert(convert(ref, int256) + step, uint256)
-        index = median
-        state = c.STATE_LIVE if agreeing == N_FEEDS else c.STATE_DEGRADED
-        width = params >> 16
-    survey.cache = index | (ref << 87) | (block.timestamp << 174) | (state << 214) | (width << 222)
+    n: uint256 = rules & MASK_4
+    survey.n = n
+    packed: uint256[MAX_FEEDS] = self.feeds[market]
+    for i: uint256 in range(n, bound=MAX_FEEDS):
+        limits: uint256 = 0
+        if packed[i] >> 237 == 1:
+            limits = self.bounds[market][i]
+        survey.readings[i] = self._read(packed[i], limits, self.observations[market][i])
+    verdict: Verdict = empty(Verdict)
+    verdict, survey.readings = self._judge(packed, rules, quote, survey.readings)
+    blind: uint256 = 0
+    if self._sequencer_is_blind(before.poked_at):
+        blind = CAUSE_SEQUENCER
+    elif quote.price == 0 or quote.state == c.STATE_FROZEN or quote.state == c.STATE_SETTLEMENT:
+        blind = CAUSE_QUOTE
+    elif verdict.price == 0:
+        blind = CAUSE_QUORUM
+    confirming: uint256 = 0
+    for i: uint256 in range(n, bound=MAX_FEEDS):
+        if survey.readings[i].agrees:
+            if self._rounds(self.observations[market][i], survey.readings[i], before.pending) >= NEW_ROUNDS:
+                confirming += 1
+    r: Rules = self._load_rules(rules)
+    book: Book = self._let_time_pass(before, r)
+    survey.book = self._advance(market, book, r, verdict, quote.state, blind, confirming > n // 2)
     return survey
 
 
 @view
 @internal
-def _read(feed: uint256) -> Reading:
+def _let_time_pass(before: Book, r: Rules) -> Book:
     """
-    @notice One feed's answer, or the code of the first check that it fails. Reverts only for lack of gas.
+    @notice Give the index in force its weight for the time since the last poke: left Riemann, so today's sample has
+            none yet, and a time without a price never has any.
     """
-    reading: Reading = empty(Reading)
+    book: Book = before
+    if book.poked_at != 0:
+        book.elapsed = block.timestamp - book.poked_at
+    book.poked_at = block.timestamp
+    if book.index == 0 or book.elapsed == 0:
+        return book
+    if book.state == c.STATE_FROZEN:
+        book.paused = min(book.paused + book.elapsed, MAX_PAUSED_S)
+        return book
+    if r.tau_fast != 0:
+        book.fast = self._mix(book.index, book.fast, fixed_math._decay(book.elapsed, r.tau_fast))
+    sample: uint256 = book.index
+    if r.clamp != 0:
+        sample = max(book.ref * (BPS - r.clamp) // BPS, min(book.ref * (BPS + r.clamp) // BPS, sample))
+    book.ref = self._mix(sample, book.ref, fixed_math._decay(book.elapsed, r.tau_ref))
+    if book.sample != book.basis:
+        weight: int256 = convert(fixed_math._decay(book.elapsed, BASIS_TAU_S), int256)
+        wad: int256 = convert(c.WAD, int256)
+        book.basis = (book.sample * (wad - weight) + book.basis * weight) // wad
+    book.cum += book.index * book.elapsed
+    book.clock += book.elapsed
+    if book.clock - book.slot_at >= SLOT_S:
+        book.slot_at = book.clock
+        book.slots += 1
+        book.new_slot = True
+    return book
+
+
+@pure
+@internal
+def _mix(x: uint256, average: uint256, weight: uint256) -> uint256:
+    return (x * (c.WAD - weight) + average * weight) // c.WAD
+
+
+@view
+@internal
+def _move(before: Book, state: uint256, cause: uint256) -> Book:
+    """
+    @notice Enter a state.
+    """
+    book: Book = before
+    book.state = state
+    book.since = block.timestamp
+    book.clear_at = 0
+    book.soft_at = 0
+    book.cause = cause
+    return book
+
+
+@view
+@internal
+def _advance(
+    market: uint256, before: Book, r: Rules, verdict: Verdict, quote_state: uint256, blind: uint256, confirmed: bool
+) -> Book:
+    """
+    @notice One step of the state machine (SPEC section 14.5).
+    """
+    book: Book = before
+    price: uint256 = verdict.price
+    if book.index == 0:
+        if blind != 0:
+            book.state = c.STATE_FROZEN
+            return book
+        book.mark = price
+        book.fast = price
+        book.ref = price
+        book.slots = 1
+        book.new_slot = True
+        book = self._move(book, c.STATE_LIVE, CAUSE_FIRST)
+    elif book.state == c.STATE_FROZEN:
+        thawed: bool = False
+        thawed, book = self._thaw(book, r, price, blind, confirmed)
+        if not thawed:
+            return book
+    else:
+        trips: bool = blind == 0 and self._trips(book, r.jump, price)
+        if blind != 0 or trips:
+            book = self._move(book, c.STATE_FROZEN, blind)
+            if trips:
+                book.cause = CAUSE_TRIP
+                book.pending = price
+                book.pending_at = block.timestamp
+                book.restart = True
+            return book
+    # accept: the price is the index, and the mark follows as fast as it may
+    book.index = price
+    book.width = verdict.width
+    book.accepted_at = block.timestamp
+    if r.tau_fast == 0:
+        book.fast = price
+    mark: uint256 = price * convert(convert(c.PPM, int256) + book.basis, uint256) // c.PPM
+    if r.speed != 0:
+        room: uint256 = min(r.speed * book.elapsed, r.step)
+        mark = max(book.mark * (BPS - room) // BPS, min(book.mark * (BPS + room) // BPS, mark))
+    book.mark = mark
+    if book.state == c.STATE_RECOVERY:
+        if block.timestamp - book.since < r.grace:
+            return book
+        book = self._move(book, c.STATE_DEGRADED, CAUSE_GRACE)
+    return self._doubt(market, book, r, verdict, quote_state)
+
+
+@view
+@internal
+def _trips(book: Book, jump: uint256, price: uint256) -> bool:
+    """
+    @notice Whether a price is too far from the last accepted one; a bp more is allowed each second.
+    """
+    if jump == 0:
+        return False
+    return self._jump(price, book.index) > min(
+        jump + block.timestamp - book.accepted_at, max(jump, MAX_JUMP_BPS)
+    )
+
+
+@pure
+@internal
+def _jump(a: uint256, b: uint256) -> uint256:
+    """
+    @notice Distance in bps of the smaller, so that twice and half are both 10,000.
+    """
+    return (max(a, b) - min(a, b)) * BPS // min(a, b)
+
+
+@view
+@internal
+def _thaw(before: Book, r: Rules, price: uint256, blind: uint256, confirmed: bool) -> (bool, Book):
+    """
+    @notice Whether a FROZEN market has a price again; enters RECOVERY if so.
+    """
+    book: Book = before
+    if blind != 0:
+        book.clear_at = 0
+        book.pending = 0
+        book.pending_at = 0
+        return False, book
+    cause: uint256 = CAUSE_CALM
+    if not self._trips(book, r.jump, price):
+        if book.clear_at == 0:
+            book.clear_at = block.timestamp
+        book.pending = 0
+        book.pending_at = 0
+        if block.timestamp - book.clear_at < r.calm:
+            return False, book
+    else:
+        book.clear_at = 0
+        near: uint256 = r.soft
+        if near == 0:
+            near = PENDING_BPS
+        if book.pending == 0 or not self._within(price, book.pending, near):
+            book.pending = price
+            book.pending_at = block.timestamp
+            book.restart = True
+            return False, book
+        far: uint256 = self._jump(price, book.index)
+        wait: uint256 = CONFIRM_S
+        if far > MAX_JUMP_BPS:
+            wait = CONFIRM_FAR_S
+        if far > CONFIRM_FAR_BPS or not confirmed or block.timestamp - book.pending_at < wait:
+            return False, book
+        cause = CAUSE_CONFIRMED
+    book.pending = 0
+    book.pending_at = 0
+    book = self._move(book, c.STATE_RECOVERY, cause)
+    return True, book
+
+
+@view
+@internal
+def _doubt(market: uint256, before: Book, r: Rules, verdict: Verdict, quote_state: uint256) -> Book:
+    """
+    @notice LIVE or DEGRADED: whether one more feed may fail, and the price is near its own past.
+    """
+    book: Book = before
+    if book.soft_at != 0 and block.timestamp - book.soft_at >= RESEED_S:
+        if self._within(book.index, book.fast, r.soft):
+            # a real move leaves the slow reference behind for hours
+            mean: uint256 = self._twap(market, book, RESEED_S)
+            if mean != 0:
+                book.ref = mean
+    cause: uint256 = 0
+    if verdict.few:
+        cause = CAUSE_FEW
+    elif verdict.old:
+        cause = CAUSE_OLD
+    elif quote_state != c.STATE_LIVE:
+        cause = CAUSE_QUOTE
+    soft_alone: bool = cause == 0 and r.soft != 0 and not self._within(book.index, book.ref, r.soft)
+    if soft_alone:
+        cause = CAUSE_SOFT
+    if cause != 0:
+        if book.state == c.STATE_LIVE:
+            if book.cause == CAUSE_FIRST:
+                cause = CAUSE_FIRST
+            book = self._move(book, c.STATE_DEGRADED, cause)
+        book.clear_at = 0
+        if not soft_alone:
+            book.soft_at = 0
+        elif book.soft_at == 0:
+            book.soft_at = block.timestamp
+    elif book.state == c.STATE_DEGRADED:
+        book.soft_at = 0
+        if book.clear_at == 0:
+            book.clear_at = block.timestamp
+        if block.timestamp - book.clear_at >= r.hold:
+            book = self._move(book, c.STATE_LIVE, CAUSE_HOLD)
+    return book
+
+
+@view
+@internal
+def _twap(market: uint256, book: Book, window: uint256) -> uint256:
+    """
+    @notice Mean index since the youngest slot at least `window` seconds of clock ago; 0 if there is none.
+    """
+    for back: uint256 in range(min(book.slots, SLOTS), bound=SLOTS):
+        word: uint256 = self.ring[market][(book.slots - 1 - back) % SLOTS]
+        if back == 0 and book.new_slot:
+            # this poke's own, not stored yet
+            word = book.cum | (book.clock << 128)
+        span: uint256 = book.clock - (word >> 128)
+        if span >= max(window, 1):
+            return (book.cum - (word & MASK_128)) // span
+    return 0
+
+
+# ---- feeds ---------------------------------------------------------------------------------------
+
+
+@view
+@internal
+def _stored_quote(rules: uint256) -> Quote:
+    """
+    @notice The quote's last accepted price, unread; 1 and LIVE where there is none.
+    """
+    if rules >> 212 == 0:
+        return Quote(price=c.WAD, width=0, state=c.STATE_LIVE)
+    return self._as_quote(self.cache[rules >> 212])
+
+
+@pure
+@internal
+def _as_quote(cached: uint256) -> Quote:
+    return Quote(price=cached & MASK_87, width=(cached >> 218) & MASK_10, state=(cached >> 214) & MASK_4)
+
+
+@view
+@internal
+def _sequencer_is_blind(poked_at: uint256) -> bool:
+    """
+    @notice Whether the L2 is down, unknown, or came back after the last poke.
+    """
+    feed: address = self.sequencer
+    if feed == empty(address):
+        return False
+    ok: bool = False
+    answer: Bytes[160] = b""
+    ok, answer = self._ask(feed)
+    if not ok or len(answer) != 160:
+        return True
+    started: uint256 = extract32(answer, 64, output_type=uint256)
+    return extract32(answer, 32, output_type=uint256) != 0 or started == 0 or started > poked_at
+
+
+@view
+@internal
+def _ask(source: address) -> (bool, Bytes[160]):
+    """
+    @notice A feed's bytes on the wire. Reverts only for lack of gas.
+    """
     # a caller must not be able to make a healthy feed fail by handing on too little gas (63/64 rule)
-    assert msg.gas > FEED_GAS * 64 // 63 + CALL_GAS, "oracle: too little gas"
+    assert msg.gas > (FEED_GAS + DECIMALS_GAS) * 64 // 63 + CALL_GAS, "oracle: too little gas"
     ok: bool = False
     answer: Bytes[160] = b""
     ok, answer = raw_call(
-        convert(feed & MASK_160, address),
+        source,
         method_id("latestRoundData()"),
         max_outsize=160,
         gas=FEED_GAS,
         is_static_call=True,
         revert_on_failure=False,
     )
+    return ok, answer
+
+
+@view
+@internal
+def _ask_decimals(source: address) -> (bool, uint256):
+    """
+    @notice A feed's decimals, and whether it said any.
+    """
+    ok: bool = False
+    answer: Bytes[32] = b""
+    ok, answer = raw_call(
+        source,
+        method_id("decimals()"),
+        max_outsize=32,
+        gas=DECIMALS_GAS,
+        is_static_call=True,
+        revert_on_failure=False,
+    )
+    if not ok or len(answer) != 32:
+        return False, 0
+    return True, extract32(answer, 0, output_type=uint256)
+
+
+@view
+@internal
+def _judge(
+    packed: uint256[MAX_FEEDS], rules: uint256, quote: Quote, given: Reading[MAX_FEEDS]
+) -> (Verdict, Reading[MAX_FEEDS]):
+    """
+    @notice Median, agreement counted against the feeds configured, and the width; marks the readings that agree.
+    """
+    readings: Reading[MAX_FEEDS] = given
+    verdict: Verdict = empty(Verdict)
+    n: uint256 = rules & MASK_4
+    quorum: uint256 = n // 2 + 1
+    valid: DynArray[uint256, MAX_FEEDS] = []
+    for i: uint256 in range(n, bound=MAX_FEEDS):
+        if readings[i].code == OK:
+            valid = self._insert(valid, readings[i].price)
+    count: uint256 = len(valid)
+    if count < quorum or quote.price == 0:
+        return verdict, readings
+    median: uint256 = valid[count // 2]
+    if count % 2 == 0:
+        median = (valid[count // 2 - 1] + median) // 2
+    ages: DynArray[uint256, MAX_FEEDS] = []
+    deviations: DynArray[uint256, MAX_FEEDS] = []
+    heartbeat: uint256 = 0
+    for i: uint256 in range(n, bound=MAX_FEEDS):
+        if readings[i].code != OK or not self._within(readings[i].price, median, (rules >> 4) & MASK_16):
+            continue
+        readings[i].agrees = True
+        ages = self._insert(ages, block.timestamp - min(readings[i].stamp, block.timestamp))
+        deviations = self._insert(deviations, (packed[i] >> 216) & MASK_16)
+        heartbeat = max(heartbeat, (packed[i] >> 192) & MASK_24)
+    if len(ages) < quorum:
+        return verdict, readings
+    price: uint256 = median * c.WAD // quote.price
+    if price == 0 or price >= c.MAX_PRICE:
+        return verdict, readings
+    width: uint256 = deviations[quorum - 1]
+    fresh: uint256 = heartbeat + FRESH_S
+    if ages[quorum - 1] > fresh:
+        verdict.old = True
+        aged: uint256 = (ages[quorum - 1] - fresh) // AGE_S_PER_BPS
+        if aged > 0 and width + aged > MAX_AGED_BPS:
+            return empty(Verdict), readings
+        width += aged
+    verdict.price = price
+    verdict.width = min(width + quote.width, MAX_WIDTH_BPS)
+    verdict.few = len(ages) < min(n, quorum + 1)
+    return verdict, readings
+
+
+@pure
+@internal
+def _insert(sorted: DynArray[uint256, MAX_FEEDS], x: uint256) -> DynArray[uint256, MAX_FEEDS]:
+    """
+    @notice A rising list with one more element.
+    """
+    result: DynArray[uint256, MAX_FEEDS] = sorted
+    result.append(x)
+    for back: uint256 in range(len(sorted), bound=MAX_FEEDS):
+        i: uint256 = len(sorted) - back
+        if result[i - 1] <= x:
+            break
+        result[i] = result[i - 1]
+        result[i - 1] = x
+    return result
+
+
+@view
+@internal
+def _read(feed: uint256, limits: uint256, observation: uint256) -> Reading:
+    """
+    @notice One feed's answer, or the code of the first check that it fails (SPEC section 14.2).
+    """
+    reading: Reading = empty(Reading)
+    source: address = convert(feed & MASK_160, address)
+    ok: bool = False
+    answer: Bytes[160] = b""
+    ok, answer = self._ask(source)
     if not ok:
         reading.code = CALL_FAILED
         return reading
@@ -382,26 +1363,50 @@ def _read(feed: uint256) -> Reading:
     # whole words: a dirty uint80 must not make the decoder revert
     round_id: uint256 = extract32(answer, 0, output_type=uint256)
     value: int256 = extract32(answer, 32, output_type=int256)
-    updated: uint256 = extract32(answer, 96, output_type=uint256)
+    stamp: uint256 = extract32(answer, 96, output_type=uint256)
     if round_id >= 2**80 or value >= 2**128:
         reading.code = OUT_OF_RANGE
         return reading
     if value <= 0:
         reading.code = NONPOSITIVE
         return reading
-    if updated == 0:
+    if stamp == 0 or ((feed >> 236) & 1 == 1 and extract32(answer, 128, output_type=uint256) < round_id):
         reading.code = INCOMPLETE
         return reading
-    if updated > block.timestamp + FUTURE_S:
+    if stamp > block.timestamp + FUTURE_S:
         reading.code = FUTURE
         return reading
-    if updated + (feed >> 168) < block.timestamp:
+    if stamp + ((feed >> 168) & MASK_24) < block.timestamp:
         reading.code = STALE
         return reading
-    price: uint256 = convert(value, uint256) * 10 ** (MAX_DECIMALS - ((feed >> 160) & MASK_8))
+    answered: uint256 = convert(value, uint256)
+    if feed >> 237 == 1 and (answered <= limits & MASK_128 or answered >= limits >> 128):
+        reading.code = BOUND
+        return reading
+    seen_round: uint256 = (observation >> 128) & MASK_80
+    seen_stamp: uint256 = (observation >> 208) & MASK_40
+    if (
+        round_id < seen_round
+        or stamp < seen_stamp
+        or (seen_stamp != 0 and round_id == seen_round and answered != observation & MASK_128)
+    ):
+        reading.code = REGRESS
+        return reading
+    # 1e18 at most times 2**128 fits
+    price: uint256 = answered * 10 ** (MAX_DECIMALS - ((feed >> 160) & MASK_8))
     if price >= c.MAX_PRICE:
         reading.code = OUT_OF_RANGE
         return reading
+    decimals: uint256 = 0
+    ok, decimals = self._ask_decimals(source)
+    if not ok or decimals != (feed >> 160) & MASK_8:
+        reading.code = DECIMALS
+        return reading
+    reading.moved_phase = seen_stamp != 0 and round_id >> 64 != seen_round >> 64
+    if reading.moved_phase or (observation >> 252) & MASK_2 != 0:
+        reading.code = PHASE
     reading.price = price
-    reading.seen = convert(value, uint256) | (round_id << 128) | (updated << 208)
+    reading.stamp = stamp
+    reading.is_new = round_id != seen_round
+    reading.seen = answered | (round_id << 128) | (stamp << 208)
     return reading

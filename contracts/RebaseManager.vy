@@ -4,7 +4,7 @@
 @title RebaseManager
 @license MIT
 @notice What is left of a default: bad debt, repaid by fees, gifts and the fund's buckets, or cut out of
-        every exposed claim by one write to the claim index. SPEC sections 9 and 10.
+        every exposed claim by one write to the claim index; and the end of a market. SPEC sections 9, 10 and 15.
 @dev A delegate of the ClearingHouse: it runs in that contract's storage (same modules, same layout) and
      holds nothing itself. Mirror: `python_ref/rebase_manager.py`.
 """
@@ -31,6 +31,22 @@ event BadDebtRepaid:
     payer: indexed(bytes32)
     units: uint256
     amount: uint256
+
+
+event SettlementOpened:
+    market: indexed(uint256)
+    price: uint256
+
+
+event SettlementClosed:
+    market: indexed(uint256)
+
+
+event Claimed:
+    account: indexed(bytes32)
+    market: indexed(uint256)
+    size: int256
+    cash: int256
 
 
 event Rebased:
@@ -135,3 +151,97 @@ def rebase_claims():
             exposed=domain.exposed,
         )
     ledger._store_globals(domain)
+
+
+# ---- the end of a market -------------------------------------------------------------------------
+
+
+@external
+def claim(account: bytes32, market: uint256):
+    """
+    @notice Close an account's position in a SETTLEMENT market at its final price (SPEC section 15). Anyone may.
+    @dev The first claim of a market locks releases, withdrawals from exposure and rebases, and closes the bucket,
+         so that what the bucket can pay does not depend on the order of the others; the last one unlocks.
+    """
+    venue: margin.Venue = empty(margin.Venue)
+    m: words.Market = empty(words.Market)
+    venue, m = margin._open_venue(market)
+    assert venue.prices.state == c.STATE_SETTLEMENT, "claim: not settled"
+    assert (ledger._load_account(account).legs >> market) & 1 == 1, "settle: no position"
+    bucket: bytes32 = ledger._bucket_of(market)
+    if (ledger.settling >> market) & 1 == 0 and self._is_open(market, m):
+        assert venue.limits.open_receipts == 0, "market: receipt open"
+        self._mark_settling(market)
+        log SettlementOpened(market=market, price=venue.prices.index)
+        m = self._claim(venue, m, bucket)
+    if account != bucket:
+        m = self._claim(venue, m, account)
+    ledger._store_market(market, m)
+    if (ledger.settling >> market) & 1 == 1 and not self._is_open(market, m):
+        self._mark_settling(market)
+        log SettlementClosed(market=market)
+
+
+@internal
+def _claim(venue: margin.Venue, before: words.Market, account: bytes32) -> words.Market:
+    """
+    @notice Close a position against the house; what a flat account owes is the bucket's, then bad debt.
+    @dev The pot lends the price until the other side has paid it. The residue stays: until the last claim the house
+         holds the difference of the sides, which nobody needs to know.
+    """
+    m: words.Market = before
+    word: words.Account = ledger._load_account(account)
+    if (word.legs >> venue.id) & 1 == 0:
+        return m
+    assert not word.in_receipt, "ledger: receipt open"
+    size: int256 = bands._read_leg(account, venue.id, m.funding).size
+    # what a long gets rounded down, what a short pays rounded up
+    cash: int256 = fixed_math._floor_div(size * convert(venue.prices.index, int256), convert(c.WAD, int256))
+    m = margin._shift(m, venue.id, account, -size, cash)
+    m.residue = before.residue
+    m.pot -= cash
+    log Claimed(account=account, market=venue.id, size=size, cash=cash)
+    word = ledger._load_account(account)
+    if word.legs == 0 and word.cash < 0:
+        if word.has_late:
+            # what its owner added pays his debt before the fund does
+            word = ledger._fold_late(account, word)
+            ledger._store_account(account, word)
+        paid: uint256 = margin._pay_from_bucket(venue.id, account, convert(max(0, -word.cash), uint256))
+        booked: uint256 = ledger._write_off(account)
+    return m
+
+
+@internal
+@view
+def _is_open(market: uint256, m: words.Market) -> bool:
+    """
+    @notice Whether more than dust is open: of the shorts in all, of the longs in one band.
+    @dev Sizes of longs are read rounded down, so their band may keep some wei that nobody can claim.
+    """
+    if m.oi > c.DUST_SIZE:
+        return True
+    left: uint256 = ledger._load_bitmap(market, True)
+    for band: uint256 in range(c.N_BANDS):
+        if left == 0:
+            break
+        if left & 1 == 1 and ledger._load_band(market, True, band).oi > c.DUST_SIZE:
+            return True
+        left = left >> 1
+    return False
+
+
+@internal
+def _mark_settling(market: uint256):
+    """
+    @notice Begin or end the settlement of a market; it counts as an open receipt of the domain and of the market.
+    """
+    ledger.settling = ledger.settling ^ (1 << market)
+    opened: bool = (ledger.settling >> market) & 1 == 1
+    domain: words.Globals = ledger._load_globals()
+    if opened:
+        domain.open_receipts += 1
+    else:
+        domain.open_receipts -= 1
+    ledger._store_globals(domain)
+    ledger._count_receipt(market, opened)

@@ -41,6 +41,9 @@ RESIDENCY_S = 60
 RERANK_DELAY_S = 60
 """Seconds before a move to a safer band is accepted (rule 31)."""
 
+LIQUIDATION_DELAY_S = 60
+"""Seconds between two liquidations of one account in DEGRADED markets (SPEC §7)."""
+
 FUNDING_PERIOD_S = 28_800
 """A premium of one is paid in full over eight hours."""
 

@@ -52,6 +52,30 @@ def ceil_div(n: int, d: int) -> int:
     return -((-sint(n)) // d)
 
 
+LN2 = 693_147_180_559_945_309_417_232_121_458_176_568
+"""Natural logarithm of two, 1e36-scaled, rounded down."""
+
+
+def decay(elapsed: int, tau: int) -> int:
+    """``exp(−elapsed/tau)``, WAD, within 2e-18 below the true value; 0 from 45 time constants on.
+
+    Both in the same unit, ``tau > 0``. Range reduction by ln 2 and twenty terms of the series at 1e36. SPEC §14.4.
+    """
+    if elapsed >= 45 * tau:
+        return 0
+    one = 10**36
+    halvings, rest = divmod(elapsed * one // tau, LN2)
+    term = even = one
+    odd = 0
+    for i in range(1, 21):
+        term = term * rest // (i * one)
+        if i % 2:
+            odd += term
+        else:
+            even += term
+    return (even - odd >> halvings) // 10**18
+
+
 def log2_band(price: int, anchor: int, octave_bits: int) -> int:
     """Band of ``price``: ``floor(2^octave_bits · log2(price / anchor)) + 128``, clamped to [0, 255].
 

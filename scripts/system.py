@@ -12,6 +12,7 @@ from eth_utils import keccak
 
 from python_ref import constants as c
 from python_ref.backstop_fund import BackstopFund
+from python_ref.baselines import NaiveOracle, StalenessOracle
 from python_ref.clearing_house import ClearingHouse
 from python_ref.default_manager import Registry
 from python_ref.ledger import account_id
@@ -19,7 +20,7 @@ from python_ref.liquidation_engine import LiquidationEngine
 from python_ref.mocks import MockFeed, MockToken
 from python_ref.orders import Order, Orders, Signature, sign_order
 from python_ref.policies import BandQueue, ProRata
-from python_ref.price_oracle import PriceOracle
+from python_ref.price_oracle import Feed, PriceOracle, Rules
 from python_ref.words import Limits, Risk
 from python_ref.world import World
 from scripts.chain import CHAIN_ID, Chain, Outcome, account
@@ -28,6 +29,9 @@ from scripts.twin import Observer, Twin
 
 WAD = c.WAD
 FEEDS = 3
+
+ORACLES = {"PriceOracle": PriceOracle, "NaiveOracle": NaiveOracle, "StalenessOracle": StalenessOracle}
+"""The oracle that this project is about, and the two that it is compared with."""
 
 RISK = Risk(
     initial=20_000,
@@ -59,6 +63,18 @@ class MarketSpec:
     max_age_s: int = 3_600
     outlier_bps: int = 500
     width_bps: int = 10
+    n_feeds: int = FEEDS
+    heartbeat_s: int | None = None  # None: an answer is fresh for as long as it counts
+    rules: Rules = Rules()  # breaker and averages off; ``outlier_bps`` is the spec's own field
+
+    def feeds(self, sources: Sequence[str]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+        """Feeds and rules as ``set_feeds`` takes them; each feed is a provider of its own."""
+        heartbeat = self.max_age_s if self.heartbeat_s is None else self.heartbeat_s
+        feeds = (
+            Feed(source, self.feed_decimals, self.max_age_s, heartbeat, self.width_bps, group).as_tuple()
+            for group, source in enumerate(sources)
+        )
+        return tuple(feeds), replace(self.rules, outlier=self.outlier_bps).as_tuple()
 
 
 @dataclass(frozen=True)
@@ -130,13 +146,19 @@ class System:
         """Name under which a feed is bound."""
         return f"MockFeed{market}.{feed}"
 
-    def set_price(self, market: int, price: int, feeds: Sequence[int] = range(FEEDS)) -> None:
+    def feed_args(self, market: int, **changes: Any) -> tuple[tuple[Any, ...], tuple[int, ...]]:
+        """What ``set_feeds`` takes after the market: its spec's feeds and rules, but for ``changes`` of the spec."""
+        spec = replace(self.specs[market], **changes)
+        return spec.feeds([self.twin.address(self.feed_name(market, i)) for i in range(spec.n_feeds)])
+
+    def set_price(self, market: int, price: int, feeds: Sequence[int] | None = None) -> None:
         """Let feeds answer ``price`` (WAD) now, then poke the oracle."""
         self.answer(market, price, feeds)
         self.twin.call("PriceOracle", "poke", KEEPER, market)
 
-    def answer(self, market: int, price: int, feeds: Sequence[int] = range(FEEDS)) -> None:
-        """Let feeds answer ``price`` (WAD) now."""
+    def answer(self, market: int, price: int, feeds: Sequence[int] | None = None) -> None:
+        """Let feeds answer ``price`` (WAD) now; all of them by default."""
+        feeds = range(self.specs[market].n_feeds) if feeds is None else feeds
         scaled = price // 10 ** (18 - self.specs[market].feed_decimals)
         for feed in feeds:
             self.twin.call(self.feed_name(market, feed), "set_answer", KEEPER, scaled)
@@ -186,11 +208,14 @@ def deploy(
     cooldown_s: int = 86_400,
     full_every: int = 100,
     observer: Observer | None = None,
+    oracle: str = "PriceOracle",
+    oracle_args: Sequence[int] = (),
 ) -> System:
     """Deploy everything on ``chain``, build the model beside it, and list the markets.
 
     ``decimals`` of the collateral token; ``cooldown_s`` of the fund; ``observer`` is told the model's events of
-    every call from the first. The governor is an ordinary address here;
+    every call from the first; ``oracle`` is one of :data:`ORACLES`, bound as PriceOracle whichever it is, and
+    ``oracle_args`` what its constructor takes after the governor. The governor is an ordinary address here;
     a real deployment puts the Governor contract there (``scripts/deploy.py``).
     """
     world = World()
@@ -203,10 +228,10 @@ def deploy(
     token_address = put("MockToken", "USD", decimals)
     token = MockToken(world, "USD", decimals, "Token")
     twin.bind(token, "Token", token_address)
-    oracle_address = put("PriceOracle", GOVERNOR)
+    oracle_address = put(oracle, GOVERNOR, *oracle_args)
     contracts: dict[str, Any] = {}
-    oracle = PriceOracle(world, GOVERNOR, contracts)
-    twin.bind(oracle, "PriceOracle", oracle_address)
+    prices = ORACLES[oracle](world, GOVERNOR, contracts, *oracle_args)
+    twin.bind(prices, "PriceOracle", oracle_address)
     code = (token_address, decimals, oracle_address)
     admin = put("MarketAdmin", *code)
     delegates = {
@@ -227,7 +252,7 @@ def deploy(
         delegates["AccountDesk"],
     )
     registry = Registry()
-    house = ClearingHouse(world, house_address, token, decimals, oracle, GOVERNOR, registry, LiquidationEngine())
+    house = ClearingHouse(world, house_address, token, decimals, prices, GOVERNOR, registry, LiquidationEngine())
     twin.bind(house, "ClearingHouse", house_address)
     engine = put("LiquidationEngine")
     policies = {"ProRata": put("ProRata"), "BandQueue": put("BandQueue")}
@@ -236,7 +261,7 @@ def deploy(
     orders = Orders(world, house, orders_address, CHAIN_ID)
     twin.bind(orders, "Orders", orders_address)
     fund_address = put("BackstopFund", token_address, house_address, oracle_address, GOVERNOR, cooldown_s)
-    fund = BackstopFund(world, fund_address, token, decimals, house, house_address, oracle, GOVERNOR, cooldown_s)
+    fund = BackstopFund(world, fund_address, token, decimals, house, house_address, prices, GOVERNOR, cooldown_s)
     twin.bind(fund, "BackstopFund", fund_address)
     addresses = {
         **delegates,
@@ -248,30 +273,19 @@ def deploy(
         "Orders": orders_address,
         "BackstopFund": fund_address,
     }
-    system = System(twin, tuple(specs), decimals, house, fund, oracle, orders, token, addresses)
+    system = System(twin, tuple(specs), decimals, house, fund, prices, orders, token, addresses)
     system.must("wire", GOVERNOR, engine, fund_address)
     for filler in (orders_address, fund_address, FILLER):
         system.must("set_filler", GOVERNOR, filler, True)
+    twin.call("PriceOracle", "set_reporter", GOVERNOR, house_address)
     for market, spec in enumerate(specs):
-        feeds = []
-        for i in range(FEEDS):
+        for i in range(spec.n_feeds):
             name = system.feed_name(market, i)
             description = f"{spec.name} / USD"
             address = put("MockFeed", spec.feed_decimals, description, label=name)
             contracts[address] = MockFeed(world, spec.feed_decimals, description, name)
             twin.bind(contracts[address], name, address)
-            feeds.append(address)
-        outcome = twin.call(
-            "PriceOracle",
-            "set_feeds",
-            GOVERNOR,
-            market,
-            tuple(feeds),
-            (spec.feed_decimals,) * FEEDS,
-            (spec.max_age_s,) * FEEDS,
-            spec.outlier_bps,
-            spec.width_bps,
-        )
+        outcome = twin.call("PriceOracle", "set_feeds", GOVERNOR, market, *system.feed_args(market))
         assert outcome.ok, outcome.reason
         system.set_price(market, spec.price)
         system.must(

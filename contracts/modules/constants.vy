@@ -21,6 +21,7 @@ BAND_CENTRE: constant(uint256) = 128
 DUST_SIZE: constant(uint256) = 10**6
 RESIDENCY_S: constant(uint256) = 60
 RERANK_DELAY_S: constant(uint256) = 60
+LIQUIDATION_DELAY_S: constant(uint256) = 60
 FUNDING_PERIOD_S: constant(uint256) = 28_800
 PREMIUM_TAU_S: constant(uint256) = 3_600
 MAX_PREMIUM_PPM: constant(uint256) = 50_000

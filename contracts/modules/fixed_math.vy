@@ -7,6 +7,9 @@
 @dev Mirror: `python_ref/fixed_math.py`.
 """
 
+# natural logarithm of two, 1e36-scaled, rounded down
+LN2: constant(uint256) = 693_147_180_559_945_309_417_232_121_458_176_568
+
 
 @internal
 @pure
@@ -53,6 +56,31 @@ def _ceil_div(n: int256, d: int256) -> int256:
     if n > 0 and unsafe_mul(q, d) != n:
         q = unsafe_add(q, 1)
     return q
+
+
+@internal
+@pure
+def _decay(elapsed: uint256, tau: uint256) -> uint256:
+    """
+    @notice exp(-elapsed / tau), WAD, rounded down; 0 from 45 time constants on.
+    @dev Range reduction by ln 2, then twenty terms of the series at 1e36: the rest is below 1e-21. No overflow while
+         elapsed < 2**40: 1e36 * 1e36 and 2**40 * 1e36 fit.
+    """
+    if elapsed >= 45 * tau:
+        return 0
+    scaled: uint256 = elapsed * 10**36 // tau
+    halvings: uint256 = scaled // LN2
+    rest: uint256 = scaled % LN2
+    term: uint256 = 10**36
+    even: uint256 = 10**36
+    odd: uint256 = 0
+    for i: uint256 in range(1, 21):
+        term = unsafe_div(unsafe_mul(term, rest), unsafe_mul(i, 10**36))
+        if i & 1 == 1:
+            odd = unsafe_add(odd, term)
+        else:
+            even = unsafe_add(even, term)
+    return (unsafe_sub(even, odd) >> halvings) // 10**18
 
 
 @internal

@@ -26,6 +26,11 @@ event Exposed:
     gons: uint256
 
 
+event WrittenOff:
+    account: indexed(bytes32)
+    amount: uint256
+
+
 event LateFolded:
     account: indexed(bytes32)
     units: uint256
@@ -52,6 +57,8 @@ governor: address
 liquidation_engine: address
 # owner of the treasury and of the bucket accounts
 backstop: address
+# bit m: positions of market m are being claimed at its final price (SPEC section 15)
+settling: uint256
 
 # collateral token
 TOKEN: immutable(address)
@@ -323,6 +330,7 @@ def _credit(account: bytes32, units: uint256) -> bool:
     """
     domain: words.Globals = self._load_globals()
     word: words.Account = self._load_account(account)
+    assert word.legs & self.settling == 0, "market: settled"
     late: bool = False
     if not word.exposed:
         word.cash += convert(units, int256)
@@ -340,3 +348,28 @@ def _credit(account: bytes32, units: uint256) -> bool:
     self._store_globals(domain)
     self._store_account(account, word)
     return late
+
+
+@internal
+def _write_off(account: bytes32) -> uint256:
+    """
+    @notice Turn the negative cash of a flat account into bad debt; gons written off (rule 13).
+    """
+    word: words.Account = self._load_account(account)
+    if word.legs != 0:
+        return 0
+    if word.has_late:
+        # what its owner added pays his debt before strangers do
+        word = self._fold_late(account, word)
+        self._store_account(account, word)
+    if word.cash >= 0:
+        return 0
+    booked: uint256 = convert(-word.cash, uint256)
+    domain: words.Globals = self._load_globals()
+    domain.bad_debt += booked
+    domain.exposed += convert(booked, int256)
+    self._store_globals(domain)
+    word.cash = 0
+    self._store_account(account, word)
+    log WrittenOff(account=account, amount=booked)
+    return booked

@@ -19,11 +19,21 @@ uses: ledger
 uses: bands
 
 
+event BucketPaid:
+    market: indexed(uint256)
+    account: indexed(bytes32)
+    amount: uint256
+
+
 event FundingAccrued:
     market: indexed(uint256)
     funding: int256
     rate: int256
     index: uint256
+
+
+# bit s: in state s no time passes for a market
+UNPRICED: constant(uint256) = (1 << c.STATE_FROZEN) | (1 << c.STATE_SETTLEMENT)
 
 
 # a market under way in one call: the prices and parameters it is judged by
@@ -44,7 +54,8 @@ struct Exposure:
     e_credit: int256
     im_credit: uint256
     n_credit: uint256
-    frozen: bool
+    # highest state among the markets of its legs
+    worst: uint256
 
 
 @internal
@@ -88,12 +99,15 @@ def _price_share(equity: int256, leg_margin: uint256, total: uint256, size: int2
 @view
 def _accrue(before: words.Market, prices: IPriceOracle.Prices) -> words.Market:
     """
-    @notice A market's words with funding brought to now (SPEC section 6.1).
+    @notice A market's words with funding brought to now, on the clock that stands still without a price
+            (SPEC section 6.1).
     """
     m: words.Market = before
-    dt: uint256 = block.timestamp - m.accrued
-    if dt == 0 or prices.state == c.STATE_FROZEN:
+    # the pause is told up to the last poke: right after the listing of a market without a price it may jump
+    clock: uint256 = block.timestamp - prices.paused
+    if clock <= m.accrued or (UNPRICED >> prices.state) & 1 == 1:
         return m
+    dt: uint256 = unsafe_sub(clock, m.accrued)
     if m.rate != 0:
         m.funding += fixed_math._floor_div(
             m.rate * convert(prices.index * dt, int256), convert(c.PPM * c.FUNDING_PERIOD_S, int256)
@@ -101,7 +115,7 @@ def _accrue(before: words.Market, prices: IPriceOracle.Prices) -> words.Market:
     m.rate += (
         (m.sample - m.rate) * convert(min(dt, c.PREMIUM_TAU_S), int256) // convert(c.PREMIUM_TAU_S, int256)
     )
-    m.accrued = block.timestamp
+    m.accrued = clock
     return m
 
 
@@ -129,12 +143,13 @@ def _open_venue(market: uint256) -> (Venue, words.Market):
 @internal
 def _open_to_trade(market: uint256) -> (Venue, words.Market):
     """
-    @notice As `_open_venue`, refused in a FROZEN market or while a receipt is open there (rule 27).
+    @notice As `_open_venue`, refused in a FROZEN or settled market or while a receipt is open there (rule 27).
     """
     venue: Venue = empty(Venue)
     m: words.Market = empty(words.Market)
     venue, m = self._open_venue(market)
     assert venue.prices.state != c.STATE_FROZEN, "market: frozen"
+    assert venue.prices.state != c.STATE_SETTLEMENT, "market: settled"
     assert venue.limits.open_receipts == 0, "market: receipt open"
     return venue, m
 
@@ -167,8 +182,7 @@ def _add_leg(
     r.m_index += self._requirement(maintenance, depth, magnitude * prices.index, claim_index)
     r.im_credit += self._requirement(words._initial(risk_word), depth, magnitude * credit, claim_index)
     r.n_credit += magnitude * credit
-    if prices.state == c.STATE_FROZEN:
-        r.frozen = True
+    r.worst = max(r.worst, prices.state)
     return r
 
 
@@ -286,7 +300,7 @@ def _judge_trade(venue: Venue, r: Exposure, legs: uint256, pre: int256, post: in
         assert real >= venue.limits.min_size, "fill: below minimum size"
     if (post > 0 and post > pre) or (post < 0 and post < pre):
         assert venue.prices.state == c.STATE_LIVE, "market: not live"
-        assert not r.frozen, "margin: frozen"
+        assert r.worst < c.STATE_FROZEN, "margin: frozen"
         assert self._legs_within_limit(legs), "margin: too many legs"
         assert r.e_credit >= convert(r.im_credit, int256), "margin: below initial"
         return
@@ -397,3 +411,43 @@ def _bucket_available(bucket: bytes32, word: words.Account) -> uint256:
         r: Exposure = self._assess(bucket, word)
         free = fixed_math._floor_div(r.e_credit - convert(r.im_credit, int256), convert(c.WAD, int256))
     return convert(max(0, free - convert(c.BUCKET_RESERVE, int256)), uint256)
+
+
+@internal
+def _pay_from_bucket(market: uint256, account: bytes32, most: uint256) -> uint256:
+    """
+    @notice Let a market's bucket pay up to `most` gons to another account; gons paid (rule 15).
+    """
+    bucket: bytes32 = ledger._bucket_of(market)
+    heir: words.Account = ledger._load_account(bucket)
+    paid: uint256 = min(most, self._bucket_available(bucket, heir))
+    if bucket == account or paid == 0:
+        return 0
+    heir.cash -= convert(paid, int256)
+    ledger._store_account(bucket, heir)
+    word: words.Account = ledger._load_account(account)
+    word.cash += convert(paid, int256)
+    ledger._store_account(account, word)
+    log BucketPaid(market=market, account=account, amount=paid)
+    return paid
+
+
+@internal
+def _doubtful_profit(account: bytes32, legs: uint256) -> int256:
+    """
+    @notice Profit against the entry price, at the credit edge, of an account's legs in DEGRADED markets: value.
+    """
+    profit: int256 = 0
+    for market: uint256 in range(c.MAX_MARKETS):
+        if (legs >> market) & 1 == 0:
+            continue
+        prices: IPriceOracle.Prices = extcall IPriceOracle(ledger.ORACLE).prices(market)
+        if prices.state != c.STATE_DEGRADED:
+            continue
+        # a size needs no funding
+        leg: bands.Leg = bands._read_leg(account, market, 0)
+        edge: uint256 = prices.credit_high
+        if leg.size > 0:
+            edge = prices.credit_low
+        profit += max(0, leg.size * (convert(edge, int256) - convert(leg.entry, int256)))
+    return profit

@@ -19,6 +19,7 @@ struct Account:
     has_late: bool
     in_receipt: bool
     exposed: bool
+    liquidated: uint256
 
 
 # basis of a position: rewritten only by a trade or a move of band (rule 30)
@@ -101,8 +102,10 @@ def _pack_account(a: Account) -> uint256:
     @notice Word 0 of an account.
     """
     cash: uint256 = convert(unsafe_add(a.cash, 2**159), uint256)
-    assert (cash >> 160) | (a.legs >> 16) | (a.touched >> 32) == 0
-    word: uint256 = (unsafe_sub(cash, 2**159) & (2**160 - 1)) | (a.legs << 160) | (a.touched << 176)
+    assert (cash >> 160) | (a.legs >> 16) | (a.touched >> 32) | (a.liquidated >> 32) == 0
+    word: uint256 = (
+        (unsafe_sub(cash, 2**159) & (2**160 - 1)) | (a.legs << 160) | (a.touched << 176) | (a.liquidated << 210)
+    )
     if a.has_late:
         word |= 1 << 208
     if a.in_receipt:
@@ -125,6 +128,7 @@ def _unpack_account(word: uint256) -> Account:
         has_late=(word >> 208) & 1 == 1,
         in_receipt=(word >> 209) & 1 == 1,
         exposed=word >> 255 == 1,
+        liquidated=(word >> 210) & (2**32 - 1),
     )
 
 

@@ -1,0 +1,386 @@
+"""One attack drawn: the deployments side by side, prices above, states and reasons of the feeds below.
+
+The figures are plotly's, as plain data; the page draws each when it comes into view.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from math import log10
+from typing import Any
+
+import plotly.graph_objects as go
+from plotly.subplots import make_subplots
+
+from scripts.attacks.report_series import sample, spans, thin
+from scripts.attacks.report_text import number, seconds
+from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Happening, Run
+
+PRICES = 320
+"""Height of the prices, pixels."""
+ROW = 22
+"""Height of a row of the band, pixels."""
+ABOVE, GAP, BELOW = 96, 26, 48
+"""Room for titles and legend, between prices and band, for the axis; pixels."""
+WIDTH, LETTER = 350, 7.0
+"""Of one of three charts on a screen of 1280, and of a letter in the band; pixels."""
+LOGARITHMIC = 4.0
+"""Prices that differ by more than this factor are drawn on a logarithmic axis."""
+MARKS = 150
+"""Events of one kind drawn in one chart; of more, an even sample."""
+INK = "#1b1f24"
+
+LINES = {
+    "truth": ("true price", {"color": INK, "width": 2.4, "dash": "4px,2px"}),
+    "index": ("index", {"color": "#0072b2", "width": 2}),
+    "mark": ("mark", {"color": "#d55e00", "width": 1.6}),
+}
+"""Okabe and Ito's colours, told apart with any kind of colour vision; the dashes tell the truth from the rest."""
+
+STATE_COLOURS = {0: "#cfeee0", 1: "#f6d67a", 2: "#7db7e8", 3: "#e2b4d2", 4: "#a6a6a6", -1: "#ffffff"}
+STATE_ORDER = (0, 1, 3, 2, 4, -1)
+CODE_ORDER = (0, *range(1, len(CODES)), -1)
+HEALTHY, BROKEN, UNKNOWN = "#e6ebf0", "#e08a72", "#ffffff"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """How events are marked."""
+
+    name: str
+    symbol: str
+    colour: str
+    size: int = 9
+    shown: bool = True  # at first; the legend shows and hides
+
+
+WRONGFUL = Kind("wrongful liquidation", "x", "#b00020", 10)
+KINDS = {
+    "liquidation": Kind("liquidation", "triangle-down", "#6b3f9c"),
+    "takeover": Kind("inherited by the fund", "pentagon", "#0a6b57"),
+    "adl": Kind("deleveraged (ADL)", "diamond", "#e69f00"),
+    "resolve": Kind("default resolved", "square", "#4a4a4a", 8),
+    "rebase": Kind("claims cut", "star", "#a0006d", 11),
+    "trade": Kind("trade of an actor", "circle-open", "#005b8f", 7),
+    "move": Kind("deposit, withdrawal, transfer", "diamond-open", "#005b8f", 8, shown=False),
+    "refused": Kind("refused", "line-ns-open", "#8a1f1f", 9, shown=False),
+    "blocked": Kind("blocked by the oracle", "x-thin-open", "#8a1f1f", 8, shown=False),
+}
+"""What is marked on the prices; changes of state are in the band."""
+
+
+def figure(runs: Sequence[Run]) -> dict[str, Any]:
+    """The runs of one attack, one for each deployment that there is, as plotly's ``data`` and ``layout``.
+
+    ``layout.meta`` says whether the prices are on a logarithmic axis, and has the ranges of either kind of axis for
+    all charts together and for each by itself.
+    """
+    by_name = {run.deployment: run for run in runs}
+    feeds = max(_feeds(run) for run in runs)
+    rows = ["state", *(f"feed {i + 1}" for i in range(feeds))]
+    band = ROW * len(rows)
+    plots = PRICES + GAP + band
+    drawing = make_subplots(
+        rows=2,
+        cols=len(DEPLOYMENTS),
+        row_heights=[PRICES, band],
+        vertical_spacing=GAP / plots,
+        horizontal_spacing=0.025,
+        shared_xaxes="columns",
+        shared_yaxes="rows",
+    )
+    scale, unit = _time_unit(max(_end(run) for run in runs))
+    legend = _Legend()
+    for column, name in enumerate(DEPLOYMENTS, 1):
+        run = by_name.get(name)
+        if run is None:
+            drawing.add_annotation(
+                text="not run", x=0.5, y=0.5, xref="x domain", yref="y domain", showarrow=False, row=1, col=column
+            )
+            continue
+        for trace in _prices(run, scale, legend):
+            drawing.add_trace(trace, row=1, col=column)
+        for trace in _events(run, scale, legend):
+            drawing.add_trace(trace, row=1, col=column)
+        drawing.add_trace(_band(run, rows, scale, unit), row=2, col=column)
+        _faults(drawing, run, column, scale)
+        drawing.update_xaxes(range=[0, _end(run) / scale], row=1, col=column)
+        drawing.update_xaxes(
+            range=[0, _end(run) / scale], title_text=f"time ({unit})", title_standoff=4, row=2, col=column
+        )
+    ranges = {str(column): _ranges([by_name[name]]) for column, name in enumerate(DEPLOYMENTS, 1) if name in by_name}
+    ranges["all"] = _ranges(runs)
+    log = _logarithmic(runs)
+    drawing.update_yaxes(
+        type="log" if log else "linear",
+        range=ranges["all"]["log" if log else "linear"],
+        exponentformat="SI",
+        gridcolor="#e3e7ea",
+        zeroline=False,
+        row=1,
+    )
+    drawing.update_yaxes(title_text="price ($)", row=1, col=1)
+    drawing.update_yaxes(
+        type="category", categoryarray=rows[::-1], range=[-0.5, len(rows) - 0.5], fixedrange=True, row=2
+    )
+    drawing.update_xaxes(gridcolor="#eef1f3", zeroline=False, showline=True, linecolor="#9aa4ad", ticks="outside")
+    drawing.update_layout(
+        template="none",
+        height=ABOVE + plots + BELOW,
+        margin={"l": 74, "r": 12, "t": ABOVE, "b": BELOW},
+        font={"family": "system-ui, sans-serif", "size": 12, "color": INK},
+        hovermode="closest",
+        bargap=0.12,
+        legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top", "font": {"size": 12}},
+        meta={"log": log, "ranges": ranges},
+    )
+    _titles(drawing, by_name, plots)
+    return drawing.to_plotly_json()
+
+
+class _Legend:
+    """One entry for each name, whichever column it comes up in first; it shows and hides all columns'."""
+
+    def __init__(self) -> None:
+        self._known: set[str] = set()
+
+    def __call__(self, name: str) -> dict[str, Any]:
+        first = name not in self._known
+        self._known.add(name)
+        return {"name": name, "legendgroup": name, "showlegend": first}
+
+
+def _prices(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
+    drawn = [run.truth, run.index, run.mark, run.low, run.high, run.credit_low, run.credit_high]
+    kept = thin(drawn)
+    times = [_short(run.t[i] / scale) for i in kept]
+
+    def line(values: Sequence[float], **more: Any) -> go.Scatter:
+        style = {"shape": "hv", **more.pop("line", {})}
+        points = [_short(values[i]) if values[i] else None for i in kept]  # 0 is no answer
+        return go.Scatter(x=times, y=points, mode="lines", line=style, **more)
+
+    edge = {"color": "#56b4e9", "width": 0.8}
+    credit = {"color": "#7b8794", "width": 1.1, "dash": "dot"}
+    answers = list(zip(*run.feeds, strict=True)) if run.feeds else []
+    found = [_answers(answers, run.t, scale, legend)] if answers else []
+    found += [
+        line(run.low, line=edge, hoverinfo="skip", **{**legend("interval"), "showlegend": False}),
+        line(
+            run.high,
+            line=edge,
+            fill="tonexty",
+            fillcolor="rgba(86,180,233,0.28)",
+            hoverinfo="skip",
+            **legend("interval "),
+        ),
+        line(run.credit_low, line=credit, hoverinfo="skip", **legend("credit edges")),
+        line(run.credit_high, line=credit, hoverinfo="skip", **legend("credit edges")),
+    ]
+    for name, (title, style) in LINES.items():
+        found.append(
+            line(
+                getattr(run, name),
+                line=style,
+                hovertemplate=f"{title} %{{y:.6~g}} at %{{x}}<extra></extra>",
+                **legend(title),
+            )
+        )
+    return found
+
+
+def _answers(feeds: Sequence[Sequence[float]], t: Sequence[float], scale: float, legend: _Legend) -> go.Scatter:
+    """What every feed answered, as one trace of thin lines."""
+    times: list[float | None] = []
+    points: list[float | None] = []
+    for values in feeds:
+        kept = thin([values])
+        times += [*(_short(t[i] / scale) for i in kept), None]
+        points += [*(_short(values[i]) if values[i] else None for i in kept), None]
+    style = {"color": "#8a949e", "width": 0.9, "shape": "hv"}
+    return go.Scatter(x=times, y=points, mode="lines", line=style, hoverinfo="skip", **legend("answers of the feeds"))
+
+
+def _events(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
+    groups: dict[str, tuple[Kind, list[Happening]]] = {}
+    for event in run.events:
+        kind = WRONGFUL if event.wrongful else KINDS.get(event.kind)
+        if kind is not None:
+            groups.setdefault(kind.name, (kind, []))[1].append(event)
+    found = []
+    for kind, events in groups.values():
+        shown = sample(events, MARKS)
+        found.append(
+            go.Scatter(
+                x=[_short(event.t / scale) for event in shown],
+                y=[_short(_height(run, event)) for event in shown],
+                mode="markers",
+                marker={
+                    "symbol": kind.symbol,
+                    "size": kind.size,
+                    "color": kind.colour,
+                    "line": {
+                        "width": 1.4 if kind.symbol.endswith("open") else 0.8,
+                        "color": kind.colour if kind.symbol.endswith("open") else "#ffffff",
+                    },
+                },
+                text=[_tell(event) for event in shown],
+                hovertemplate=f"<b>{kind.name}</b> at %{{x}}<br>%{{text}}<extra></extra>",
+                visible=True if kind.shown else "legendonly",
+                **legend(kind.name),
+            )
+        )
+    return found
+
+
+def _height(run: Run, event: Happening) -> float:
+    """The price of an event, or where it has none the mark then, or the truth."""
+    if event.price > 0:
+        return event.price
+    at = max((i for i, t in enumerate(run.t) if t <= event.t), default=0)
+    return run.mark[at] or run.truth[at]
+
+
+def _tell(event: Happening) -> str:
+    size = f" {number(event.size)}" if event.size else ""
+    price = f" at {number(event.price)}" if event.price else ""
+    return escape(f"{event.account}{size}{price}".strip()) + f"<br>{escape(event.text)}"
+
+
+def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
+    starts, lengths, names, colours, texts, tells = [], [], [], [], [], []
+    series = [(run.state, STATE_ORDER)] + [([step[i] for step in run.codes], CODE_ORDER) for i in range(_feeds(run))]
+    for row, (values, order) in zip(rows, series, strict=False):
+        for span in spans(run.t, values, _end(run), order):
+            starts.append(_short(span.start / scale))
+            lengths.append(_short(span.length / scale))
+            names.append(row)
+            if row == "state":
+                name = STATES[span.value] if span.value >= 0 else "no answer"
+                colours.append(STATE_COLOURS[span.value])
+                wordings = (name, name[0])
+            else:
+                name = f"{span.value} {CODES[span.value]}" if span.value >= 0 else "not judged"
+                colours.append(HEALTHY if span.value == 0 else BROKEN if span.value > 0 else UNKNOWN)
+                wordings = (name, str(span.value)) if span.value > 0 else ()
+            room = span.length / _end(run) * WIDTH / LETTER
+            texts.append(next((wording for wording in wordings if len(wording) < room), ""))
+            tells.append(f"{row}: {name}, {seconds(span.length)} from {number(span.start / scale)} {unit}")
+    return go.Bar(
+        orientation="h",
+        base=starts,
+        x=lengths,
+        y=names,
+        marker={"color": colours, "line": {"width": 0.6, "color": "#8f99a3"}},
+        text=texts,
+        textposition="inside",
+        insidetextanchor="middle",
+        textangle=0,
+        textfont={"color": INK, "size": 10.5},
+        constraintext="none",
+        hovertext=tells,
+        hovertemplate="%{hovertext}<extra></extra>",
+        showlegend=False,
+    )
+
+
+def _faults(drawing: go.Figure, run: Run, column: int, scale: float) -> None:
+    for place, fault in enumerate(run.faults, 1):
+        start, end = fault_span(fault, run)
+        drawing.add_vrect(
+            x0=_short(start / scale),
+            x1=_short(end / scale),
+            fillcolor="#b00020",
+            opacity=0.08,
+            line_width=0,
+            layer="below",
+            label={"text": str(place), "textposition": "top left", "font": {"size": 10, "color": "#8a1f1f"}},
+            row=1,
+            col=column,
+        )
+
+
+def fault_span(fault: dict[str, Any], run: Run) -> tuple[float, float]:
+    """From when to when a feed was broken, seconds; one without an end lasts to the end of the run."""
+    until = fault.get("to")
+    return float(fault.get("from", 0)), _end(run) if until is None else min(float(until), _end(run))
+
+
+def _titles(drawing: go.Figure, by_name: dict[str, Run], plots: int) -> None:
+    for column, name in enumerate(DEPLOYMENTS, 1):
+        axis = "" if column == 1 else str(column)
+        drawing.add_annotation(
+            text=f"<b>{TITLES[name]}</b>" + ("" if name in by_name else " (not run)"),
+            x=0,
+            xref=f"x{axis} domain",
+            xanchor="left",
+            y=1,
+            yref=f"y{axis} domain",
+            yanchor="bottom",
+            yshift=4,
+            showarrow=False,
+            font={"size": 13},
+        )
+
+
+TITLES = {
+    "naive": "naive: one feed, its latest answer",
+    "typical": "typical: age and sign checked",
+    "defended": "defended: this oracle",
+}
+
+
+def _logarithmic(runs: Sequence[Run]) -> bool:
+    least, most = _extremes(runs)
+    return least > 0 and most > LOGARITHMIC * least
+
+
+def _ranges(runs: Sequence[Run]) -> dict[str, list[float]]:
+    """The range of the prices by kind of axis; none of the logarithmic kind where a price is not above zero."""
+    least, most = _extremes(runs)
+    return {"linear": _range(least, most)} | ({"log": _range(log10(least), log10(most))} if least > 0 else {})
+
+
+def _range(least: float, most: float) -> list[float]:
+    margin = 0.06 * (most - least) or abs(most) / 100
+    return [least - margin, most + margin]
+
+
+def _extremes(runs: Sequence[Run]) -> tuple[float, float]:
+    """Of the prices that are there, 0 being no answer, and of what is marked on them."""
+    values = [
+        value
+        for run in runs
+        for series in (run.truth, run.index, run.mark, run.low, run.high)
+        for value in series
+        if value
+    ]
+    values += [event.price for run in runs for event in run.events if event.price > 0 and _shown(event)]
+    return min(values), max(values)
+
+
+def _shown(event: Happening) -> bool:
+    return event.wrongful or (event.kind in KINDS and KINDS[event.kind].shown)
+
+
+def _feeds(run: Run) -> int:
+    """How many feeds' codes a run has."""
+    return max((len(step) for step in run.codes), default=0)
+
+
+def _end(run: Run) -> float:
+    return run.t[-1] + run.step_s
+
+
+def _time_unit(length: float) -> tuple[float, str]:
+    for unit, name in ((86_400.0, "days"), (3_600.0, "hours"), (60.0, "minutes")):
+        if length > 3 * unit:
+            return unit, name
+    return 1.0, "seconds"
+
+
+def _short(value: float) -> float:
+    """Seven digits: more could not be seen."""
+    return float(f"{value:.7g}")
