@@ -220,7 +220,7 @@ def _view(account: bytes32) -> AccountView:
     return AccountView(
         exposed=word.exposed,
         in_receipt=word.in_receipt,
-        frozen=r.frozen,
+        frozen=r.worst > c.STATE_DEGRADED,
         liquidatable=r.e_kind >= 0 and r.e_kind < convert(r.m_kind, int256),
         bankrupt=r.e_kind < 0,
         cash=self._real(word.cash, claim_index),
@@ -230,7 +230,7 @@ def _view(account: bytes32) -> AccountView:
         equity_credit=self._real_value(r.e_credit, claim_index),
         maintenance=self._real_requirement(r.m_kind, claim_index),
         initial=self._real_requirement(r.im_credit, claim_index),
-        free=self._free(account, word, domain, r),
+        free=self._free(account, word, domain, r, books),
         legs=legs,
     )
 
@@ -306,7 +306,7 @@ def preview_resolve(account: bytes32) -> Preview:
         for i: uint256 in range(len(books), bound=8):
             book: Book = books[i]
             assert word.in_receipt or book.receipts == 0, "market: receipt open"
-            if book.prices.state != c.STATE_FROZEN and not word.in_receipt and self._bucket_of(book.id) != account:
+            if book.prices.state < c.STATE_FROZEN and not word.in_receipt and self._bucket_of(book.id) != account:
                 moved: int256 = 0
                 book, moved = self._net(book)
                 cash += moved
@@ -326,7 +326,7 @@ def preview_resolve(account: bytes32) -> Preview:
             if not book.open:
                 continue
             book.margin = self._maintenance(book, book.leg.size, book.prices.index)
-            book.live = book.prices.state != c.STATE_FROZEN and book.leg.size != 0
+            book.live = book.prices.state < c.STATE_FROZEN and book.leg.size != 0
             if book.leg.size == 0:
                 book.open = False
                 cash += book.leg.pending
@@ -788,18 +788,26 @@ def _real_requirement(requirement: uint256, claim_index: uint256) -> uint256:
 
 @internal
 @view
-def _free(account: bytes32, word: words.Account, domain: words.Globals, r: margin.Exposure) -> uint256:
+def _free(
+    account: bytes32, word: words.Account, domain: words.Globals, r: margin.Exposure, books: DynArray[Book, 8]
+) -> uint256:
     """
-    @notice Most units that a withdrawal from an exposed account may take now (SPEC section 2).
+    @notice Most units that a withdrawal may take now (SPEC section 2).
     """
     if not word.exposed:
         return convert(word.cash, uint256)
-    if domain.bad_debt > 0 or domain.open_receipts > 0 or word.touched + c.RESIDENCY_S > block.timestamp or r.frozen:
+    if domain.bad_debt > 0 or domain.open_receipts > 0 or word.touched + c.RESIDENCY_S > block.timestamp:
+        return 0
+    if r.worst > c.STATE_DEGRADED:
         return 0
     if r.n_credit == 0 and convert(account, uint256) >> 96 != self._fund():
         return 0
     least: uint256 = max(r.im_credit, fixed_math._mul_div_up(r.n_credit, c.WITHDRAW_RATIO_PPM, c.PPM))
-    return convert(max(0, self._real_value(r.e_credit - convert(least, int256), domain.claim_index)), uint256)
+    credit: int256 = r.e_credit - convert(least, int256)
+    for book: Book in books:
+        if book.prices.state == c.STATE_DEGRADED:
+            credit -= margin._profit(book.prices, book.leg)
+    return convert(max(0, self._real_value(credit, domain.claim_index)), uint256)
 
 
 @internal

@@ -8,6 +8,7 @@
      holds nothing itself. Mirror: `python_ref/market_admin.py`.
 """
 
+from contracts.interfaces import IPriceOracle
 from contracts.modules import bands
 from contracts.modules import constants as c
 from contracts.modules import fixed_math
@@ -133,7 +134,7 @@ def add_market(market: uint256, risk_word: uint256, limits_word: uint256, anchor
     self._check_risk(words._unpack_risk(risk_word))
     assert policy != empty(address), "ledger: zero address"
     m: words.Market = empty(words.Market)
-    m.accrued = block.timestamp
+    m.accrued = block.timestamp - (extcall IPriceOracle(ledger.ORACLE).prices(market)).paused
     ledger._store_market(market, m)
     ledger.markets[(market << 3) | 2] = risk_word
     ledger._store_limits(market, limits)
@@ -173,14 +174,42 @@ def _check_risk(risk: words.Risk):
     assert risk.backstop < c.PPM, "market: backstop"
 
 
+@internal
+def _only_live(market: uint256):
+    """
+    @notice Nothing is loosened while the price is in doubt (SPEC section 15).
+    """
+    assert (extcall IPriceOracle(ledger.ORACLE).prices(market)).state == c.STATE_LIVE, "admin: not live"
+
+
+@internal
+@pure
+def _tightens_risk(old: words.Risk, new: words.Risk) -> bool:
+    """
+    @notice Whether only what the Governor may tighten at once changes, and toward safety.
+    """
+    if new.initial < old.initial or new.maintenance < old.maintenance or new.fill_band > old.fill_band:
+        return False
+    if new.penalty != old.penalty or new.fund_share != old.fund_share:
+        return False
+    if new.taker_fee != old.taker_fee or new.maker_fee != old.maker_fee:
+        return False
+    if new.target != old.target or new.backstop != old.backstop:
+        return False
+    return old.depth == 0 or (new.depth != 0 and new.depth <= old.depth)
+
+
 @external
 def set_risk(market: uint256, risk_word: uint256):
     """
-    @notice Change a market's risk parameters.
+    @notice Change a market's risk parameters; where the market is not LIVE only what tightens them.
     """
     self._only_governor()
     assert market < c.MAX_MARKETS and ledger._load_limits(market).listed, "market: not listed"
-    self._check_risk(words._unpack_risk(risk_word))
+    risk: words.Risk = words._unpack_risk(risk_word)
+    self._check_risk(risk)
+    if not self._tightens_risk(words._unpack_risk(ledger.markets[(market << 3) | 2]), risk):
+        self._only_live(market)
     ledger.markets[(market << 3) | 2] = risk_word
     log RiskSet(market=market, word=risk_word)
 
@@ -188,7 +217,8 @@ def set_risk(market: uint256, risk_word: uint256):
 @external
 def set_limits(market: uint256, limits_word: uint256):
     """
-    @notice Change a market's caps and minima; rank and bands are fixed by the stored labels.
+    @notice Change a market's caps and minima; rank and bands are fixed by the stored labels. Where the market is not
+            LIVE only what tightens them.
     """
     self._only_governor()
     assert market < c.MAX_MARKETS, "market: not listed"
@@ -196,6 +226,8 @@ def set_limits(market: uint256, limits_word: uint256):
     assert limits.listed, "market: not listed"
     changed: words.Limits = words._unpack_limits(limits_word)
     self._check_limits(changed)
+    if changed.oi_cap > limits.oi_cap or changed.min_size < limits.min_size or changed.lot_exp != limits.lot_exp:
+        self._only_live(market)
     limits.oi_cap = changed.oi_cap
     limits.min_size = changed.min_size
     limits.lot_exp = changed.lot_exp
@@ -206,7 +238,7 @@ def set_limits(market: uint256, limits_word: uint256):
 @external
 def set_policy(market: uint256, policy: address):
     """
-    @notice Change a market's deleveraging policy; never inside an open deficit.
+    @notice Change a market's deleveraging policy; never inside an open deficit, and only where it is LIVE.
     """
     self._only_governor()
     assert market < c.MAX_MARKETS, "market: not listed"
@@ -214,6 +246,7 @@ def set_policy(market: uint256, policy: address):
     assert limits.listed, "market: not listed"
     assert limits.open_receipts == 0, "market: receipt open"
     assert policy != empty(address), "ledger: zero address"
+    self._only_live(market)
     ledger.markets[(market << 3) | 7] = convert(policy, uint256)
     log PolicySet(market=market, policy=policy)
 

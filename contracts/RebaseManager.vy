@@ -169,16 +169,17 @@ def claim(account: bytes32, market: uint256):
     assert venue.prices.state == c.STATE_SETTLEMENT, "claim: not settled"
     assert (ledger._load_account(account).legs >> market) & 1 == 1, "settle: no position"
     bucket: bytes32 = ledger._bucket_of(market)
-    if (ledger.settling >> market) & 1 == 0 and self._is_open(market, m):
+    if (ledger.settled >> market) & 1 == 0:
+        # a receipt of its own is ended by `resolve`, to which this market is not live
         assert venue.limits.open_receipts == 0, "market: receipt open"
-        self._mark_settling(market)
+        self._mark_settled(1 << market, market, True)
         log SettlementOpened(market=market, price=venue.prices.index)
         m = self._claim(venue, m, bucket)
     if account != bucket:
         m = self._claim(venue, m, account)
     ledger._store_market(market, m)
-    if (ledger.settling >> market) & 1 == 1 and not self._is_open(market, m):
-        self._mark_settling(market)
+    if (ledger.settled >> (16 + market)) & 1 == 0 and not self._is_open(market, m):
+        self._mark_settled(1 << (16 + market), market, False)
         log SettlementClosed(market=market)
 
 
@@ -207,8 +208,8 @@ def _claim(venue: margin.Venue, before: words.Market, account: bytes32) -> words
             # what its owner added pays his debt before the fund does
             word = ledger._fold_late(account, word)
             ledger._store_account(account, word)
-        paid: uint256 = margin._pay_from_bucket(venue.id, account, convert(max(0, -word.cash), uint256))
-        booked: uint256 = ledger._write_off(account)
+        margin._pay_from_bucket(venue.id, account, convert(max(0, -word.cash), uint256))
+        ledger._write_off(account)
     return m
 
 
@@ -232,12 +233,11 @@ def _is_open(market: uint256, m: words.Market) -> bool:
 
 
 @internal
-def _mark_settling(market: uint256):
+def _mark_settled(bit: uint256, market: uint256, opened: bool):
     """
-    @notice Begin or end the settlement of a market; it counts as an open receipt of the domain and of the market.
+    @notice Begin or end the settlement of a market, which counts as an open receipt of the domain and of the market.
     """
-    ledger.settling = ledger.settling ^ (1 << market)
-    opened: bool = (ledger.settling >> market) & 1 == 1
+    ledger.settled |= bit
     domain: words.Globals = ledger._load_globals()
     if opened:
         domain.open_receipts += 1

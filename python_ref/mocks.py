@@ -17,6 +17,8 @@ FEED_REVERT_EMPTY = 2
 FEED_BURN_GAS = 3
 FEED_SHORT = 4
 FEED_BOMB = 5
+FEED_EMPTY = 6
+FEED_REVERT_BOMB = 7
 BOMB_BYTES = 20_480
 
 TOKEN_NORMAL = 0
@@ -56,7 +58,7 @@ class MockFeed:
 
     def set_mode(self, sender: str, mode: int) -> None:
         """Choose how to answer: one of the ``FEED_`` constants."""
-        require(mode <= FEED_BOMB, "feed: no such mode")
+        require(mode <= FEED_REVERT_BOMB, "feed: no such mode")
         self.world.set(self._key("mode"), mode)
 
     def set_decimals(self, sender: str, decimals: int) -> None:
@@ -72,10 +74,13 @@ class MockFeed:
         return 4
 
     def latestRoundData(self, sender: str) -> bytes:  # noqa: N802
-        """The bytes on the wire: five words, or what the mode makes of them. Burning all gas is an empty revert."""
+        """The bytes on the wire: five words, or what the mode makes of them.
+
+        Burning all gas is an empty revert, and so is 1 MB of zeros, whether the gas lasts for it or not.
+        """
         mode = self.world.get(self._key("mode"))
         require(mode != FEED_REVERT, "feed: down")
-        if mode in (FEED_REVERT_EMPTY, FEED_BURN_GAS):
+        if mode in (FEED_REVERT_EMPTY, FEED_BURN_GAS, FEED_REVERT_BOMB):
             raise Revert("")
         words = b"".join(
             self.world.get(self._key(variable)).to_bytes(32, "big")
@@ -85,6 +90,8 @@ class MockFeed:
             return words[:64]
         if mode == FEED_BOMB:
             return bytes(BOMB_BYTES)
+        if mode == FEED_EMPTY:
+            return b""
         return words
 
 

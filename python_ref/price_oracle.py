@@ -7,7 +7,7 @@ little of it to serve a healthy feed.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import astuple, dataclass, field, fields, replace
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from python_ref.constants import (
@@ -22,11 +22,21 @@ from python_ref.constants import (
     WAD,
 )
 from python_ref.fixed_math import decay
+from python_ref.oracle_words import (
+    BPS,
+    MASK_40,
+    MASK_128,
+    MAX_BOOKS,
+    Book,
+    Feed,
+    Observation,
+    Prices,
+    Rules,
+    unpack,
+)
 from python_ref.world import Key, Revert, World, require
 
 MAX_FEEDS = 7
-MAX_BOOKS = 32
-BPS = 10_000
 
 CACHE_S = 12
 """Seconds for which one poke serves everybody."""
@@ -56,7 +66,6 @@ NEW_ROUNDS = 2
 
 MAX_DECIMALS = 18
 MAX_AGE_S = 172_800
-MAX_OUTLIER_BPS = 1_000
 MAX_GROUPS = 16
 
 OK = 0
@@ -87,9 +96,6 @@ CAUSE_HOLD = 12
 CAUSE_SETTLED = 13
 
 ZERO_ADDRESS = "0x" + "00" * 20
-_MASK_87 = (1 << 87) - 1
-_MASK_40 = (1 << 40) - 1
-_MASK_128 = (1 << 128) - 1
 
 
 class Source(Protocol):
@@ -100,260 +106,6 @@ class Source(Protocol):
 
     def latestRoundData(self, sender: str) -> bytes:  # noqa: N802
         """The bytes on the wire; a :class:`Revert` where the call fails."""
-
-
-@dataclass
-class Prices:
-    """WAD money per base unit, the state, and the seconds without a price in all: ``IPriceOracle.Prices``."""
-
-    index: int
-    mark: int
-    low: int
-    high: int
-    credit_low: int
-    credit_high: int
-    state: int
-    paused: int = 0
-
-
-@dataclass(frozen=True)
-class Feed:
-    """One feed of a book; ages in seconds, bounds in the feed's own answers and excluded."""
-
-    source: str
-    decimals: int
-    max_age: int
-    heartbeat: int
-    deviation: int  # bps, half-width that the feed stands for
-    group: int  # provider, below 16
-    flux: bool = False  # an aggregator whose answeredInRound means something
-    least: int = 0
-    most: int = 2**128 - 1
-
-    @property
-    def bounded(self) -> bool:
-        """Whether there are bounds beyond those of every answer."""
-        return self.least > 0 or self.most < 2**128 - 1
-
-    def pack(self) -> int:
-        """The word in ``feeds``."""
-        return (
-            int(self.source, 16)
-            | self.decimals << 160
-            | self.max_age << 168
-            | self.heartbeat << 192
-            | self.deviation << 216
-            | self.group << 232
-            | self.flux << 236
-            | self.bounded << 237
-        )
-
-    def pack_bounds(self) -> int:
-        """The word in ``bounds``."""
-        return self.least | self.most << 128
-
-    @classmethod
-    def unpack(cls, word: int, bounds: int) -> Feed:
-        """The feed of two words."""
-        return cls(
-            f"0x{word & (1 << 160) - 1:040x}",
-            word >> 160 & 0xFF,
-            word >> 168 & 0xFFFFFF,
-            word >> 192 & 0xFFFFFF,
-            word >> 216 & 0xFFFF,
-            word >> 232 & 0xF,
-            bool(word >> 236 & 1),
-            bounds & _MASK_128,
-            bounds >> 128,
-        )
-
-    def as_tuple(self) -> tuple[str | int | bool, ...]:
-        """As the ABI has it."""
-        return astuple(self)
-
-
-_RULE_WIDTHS = {"n": 4, "freeze": 32, "quote": 8}
-
-
-@dataclass(frozen=True)
-class Rules:
-    """How a book judges its feeds; distances in bps, times in seconds. Zero switches a rule off where SPEC says so."""
-
-    outlier: int = 500
-    soft: int = 0
-    jump: int = 0
-    clamp: int = 0
-    speed: int = 0  # bps per second
-    step: int = 0
-    tau_fast: int = 0
-    tau_ref: int = 900
-    hold: int = 0
-    calm: int = 0
-    grace: int = 0
-    freeze: int = 0
-    quote: int = 0  # book of the quote; 0 none
-
-    def pack(self, n: int) -> int:
-        """The word in ``rules``, with the number of feeds in front."""
-        word, shift = n, 4
-        for f in fields(self):
-            word |= getattr(self, f.name) << shift
-            shift += _RULE_WIDTHS.get(f.name, 16)
-        return word
-
-    @classmethod
-    def unpack(cls, word: int) -> Rules:
-        """The rules of a word; the number of feeds is its lowest four bits."""
-        values, word = [], word >> 4
-        for f in fields(cls):
-            width = _RULE_WIDTHS.get(f.name, 16)
-            values.append(word & (1 << width) - 1)
-            word >>= width
-        return cls(*values)
-
-    def as_tuple(self) -> tuple[int, ...]:
-        """As the ABI has it."""
-        return astuple(self)
-
-    def fits(self) -> bool:
-        """Whether every field lies within what the oracle accepts."""
-        return (
-            0 < self.outlier <= MAX_OUTLIER_BPS
-            and max(self.soft, self.jump, self.clamp, self.speed, self.step) <= BPS
-            and (self.speed == 0) == (self.step == 0)
-            and 0 < self.tau_ref < 2**16
-            and max(self.tau_fast, self.hold, self.calm, self.grace) < 2**16
-            and self.freeze < 2**32
-            and (self.quote == 0 or MAX_MARKETS <= self.quote < MAX_BOOKS)
-        )
-
-    def tightens(self, old: Rules) -> bool:
-        """Whether no rule is looser than in ``old``, and none that is neither looser nor tighter differs."""
-
-        def narrower(name: str) -> bool:
-            now, before = getattr(self, name), getattr(old, name)
-            return before == 0 or 0 < now <= before
-
-        same = all(getattr(self, name) == getattr(old, name) for name in ("tau_fast", "tau_ref", "freeze", "quote"))
-        longer = all(getattr(self, name) >= getattr(old, name) for name in ("hold", "calm", "grace"))
-        return same and longer and all(map(narrower, ("outlier", "soft", "jump", "clamp", "speed", "step")))
-
-
-@dataclass
-class Book:
-    """The four words of one price, and what the last poke made of them."""
-
-    index: int = 0  # uint87, WAD, last accepted; zero only before the first
-    mark: int = 0  # uint87
-    poked_at: int = 0  # uint40
-    state: int = 0  # uint4
-    width: int = 0  # uint10, bps
-    paused: int = 0  # uint28, seconds without a price in all
-    fast: int = 0  # uint87
-    ref: int = 0  # uint87
-    accepted_at: int = 0  # uint40
-    since: int = 0  # uint40, entry into the state
-    pending: int = 0  # uint87, the price that waits for confirmation
-    pending_at: int = 0
-    clear_at: int = 0  # since when nothing was wrong (DEGRADED, FROZEN)
-    soft_at: int = 0  # since when DEGRADED by the distance from ref alone
-    sample: int = 0  # int24 ppm, premium of the last fill
-    basis: int = 0  # int24 ppm
-    cum: int = 0  # uint128, Σ index · seconds with a price
-    clock: int = 0  # uint40, seconds with a price
-    slot_at: int = 0  # clock of the last slot
-    slots: int = 0  # uint32, written so far
-    cause: int = field(default=0, compare=False)
-    restart: bool = field(default=False, compare=False)
-    new_slot: bool = field(default=False, compare=False)
-    elapsed: int = field(default=0, compare=False)
-
-    def cache(self) -> int:
-        """Word ``cache``."""
-        return (
-            self.index
-            | self.mark << 87
-            | self.poked_at << 174
-            | self.state << 214
-            | self.width << 218
-            | self.paused << 228
-        )
-
-    def averages(self) -> int:
-        """Word ``averages``."""
-        return self.fast | self.ref << 87 | self.accepted_at << 174 | self.since << 214
-
-    def breaker(self) -> int:
-        """Word ``breaker``."""
-        word = self.pending | self.pending_at << 87 | self.clear_at << 127 | self.soft_at << 167
-        return word | (self.sample % 2**24) << 207 | (self.basis % 2**24) << 231
-
-    def history(self) -> int:
-        """Word ``history``."""
-        return self.cum | self.clock << 128 | self.slot_at << 168 | self.slots << 208
-
-    @classmethod
-    def unpack(cls, cache: int, averages: int, breaker: int, history: int) -> Book:
-        """A book of its four words."""
-
-        def signed(word: int) -> int:
-            return (word & 0xFFFFFF ^ 1 << 23) - (1 << 23)
-
-        return cls(
-            cache & _MASK_87,
-            cache >> 87 & _MASK_87,
-            cache >> 174 & _MASK_40,
-            cache >> 214 & 0xF,
-            cache >> 218 & 0x3FF,
-            cache >> 228,
-            averages & _MASK_87,
-            averages >> 87 & _MASK_87,
-            averages >> 174 & _MASK_40,
-            averages >> 214,
-            breaker & _MASK_87,
-            breaker >> 87 & _MASK_40,
-            breaker >> 127 & _MASK_40,
-            breaker >> 167 & _MASK_40,
-            signed(breaker >> 207),
-            signed(breaker >> 231),
-            history & _MASK_128,
-            history >> 128 & _MASK_40,
-            history >> 168 & _MASK_40,
-            history >> 208,
-        )
-
-    def move(self, state: int, now: int, cause: int) -> None:
-        """Enter a state."""
-        self.state, self.since, self.clear_at, self.soft_at, self.cause = state, now, 0, 0, cause
-
-
-@dataclass(frozen=True)
-class Observation:
-    """What is remembered of a feed."""
-
-    answer: int = 0  # uint128, last seen, the feed's decimals
-    round: int = 0  # uint80
-    stamp: int = 0  # uint40
-    code: int = 0  # uint4, of the last read
-    quarantine: int = 0  # uint2, new rounds still to agree
-    rounds: int = 0  # uint2, new rounds since a pending price
-
-    def pack(self) -> int:
-        """The word."""
-        word = self.answer | self.round << 128 | self.stamp << 208
-        return word | self.code << 248 | self.quarantine << 252 | self.rounds << 254
-
-    @classmethod
-    def unpack(cls, word: int) -> Observation:
-        """The observation of a word."""
-        return cls(
-            word & _MASK_128,
-            word >> 128 & (1 << 80) - 1,
-            word >> 208 & _MASK_40,
-            word >> 248 & 0xF,
-            word >> 252 & 3,
-            word >> 254,
-        )
 
 
 @dataclass
@@ -422,30 +174,30 @@ class PriceOracle:
 
     def prices(self, sender: str, market: int) -> Prices:
         """The prices that an operation of this block is judged by; pokes when the cache is older than CACHE_S."""
-        book = self._load(market)
-        if self._age(book) > CACHE_S:
-            book = self._poke(market, book)
-        return self._unpack(book)
+        return self._look(market, CACHE_S)
 
     def poke(self, sender: str, market: int) -> Prices:
         """Read the feeds now, at most once per second of block time."""
-        book = self._load(market)
-        if self._age(book) > 0:
-            book = self._poke(market, book)
-        return self._unpack(book)
+        return self._look(market, 0)
+
+    def _look(self, market: int, age: int) -> Prices:
+        get, cache, averages = self.world.get, self._key("cache", market), self._key("averages", market)
+        if self._age(get(cache) >> 174 & MASK_40) > age:
+            self._poke(market, self._load(market))
+        return unpack(get(cache), get(averages))
 
     def peek(self, sender: str, market: int) -> Prices:
         """What :meth:`prices` would return in this block; writes nothing."""
         book = self._load(market)
-        if self._age(book) > CACHE_S:
+        if self._age(book.poked_at) > CACHE_S:
             quote = Quote()
             if (other := self._rules(market).quote) != 0:
                 other_book = self._load(other)
-                if self._age(other_book) > CACHE_S:
+                if self._age(other_book.poked_at) > CACHE_S:
                     other_book, _ = self._survey(other, other_book, Quote())
                 quote = self._as_quote(other_book)
             book, _ = self._survey(market, book, quote)
-        return self._unpack(book)
+        return unpack(book.cache(), book.averages())
 
     def twap(self, sender: str, market: int, window: int) -> int:
         """Mean index of at least the last ``window`` seconds that had a price, as of the last poke; 0 if none."""
@@ -580,7 +332,7 @@ class PriceOracle:
         """
         require(market < MAX_BOOKS, "oracle: no price")
         book = self._load(market)
-        if self._age(book) > 0:
+        if self._age(book.poked_at) > 0:
             book = self._poke(market, book)
         require(book.index != 0, "oracle: no price")
         require(book.state != STATE_SETTLEMENT, "oracle: settled")
@@ -626,29 +378,12 @@ class PriceOracle:
             for i in range(n)
         ]
 
-    def _age(self, book: Book) -> int:
-        """Seconds since the last poke; without end if there was none. Reverts if the clock ran backwards."""
-        if book.poked_at == 0:
+    def _age(self, poked_at: int) -> int:
+        """Seconds since a poke; without end if there was none. Reverts if the clock ran backwards."""
+        if poked_at == 0:
             return 2**256 - 1
-        require(book.poked_at <= self.world.now, "")
-        return self.world.now - book.poked_at
-
-    def _unpack(self, book: Book) -> Prices:
-        least, most = min(book.index, book.mark), max(book.index, book.mark)
-        if book.state != STATE_LIVE:
-            least, most = min(least, book.fast), max(most, book.fast)
-        low = least * (BPS - book.width) // BPS
-        high = (most * (BPS + book.width) + BPS - 1) // BPS
-        return Prices(
-            index=book.index,
-            mark=book.mark,
-            low=low,
-            high=high,
-            credit_low=min(low, book.ref),
-            credit_high=max(high, book.ref),
-            state=book.state if book.index else STATE_FROZEN,
-            paused=book.paused,
-        )
+        require(poked_at <= self.world.now, "")
+        return self.world.now - poked_at
 
     # ---- a poke ---------------------------------------------------------------------------------
 
@@ -660,7 +395,7 @@ class PriceOracle:
         quote = Quote()
         if (other := Rules.unpack(word).quote) != 0:
             other_book = self._load(other)
-            if self._age(other_book) > CACHE_S:
+            if self._age(other_book.poked_at) > CACHE_S:
                 other_book = self._poke_book(other, other_book, Quote())
             quote = self._as_quote(other_book)
         return self._poke_book(market, before, quote)
@@ -675,7 +410,7 @@ class PriceOracle:
         if book.new_slot:
             self.world.set(self._key("ring", market, (book.slots - 1) % SLOTS), book.cum | book.clock << 128)
         self._log_state(market, before.state if before.index else STATE_FROZEN, book)
-        p = self._unpack(book)
+        p = unpack(book.cache(), book.averages())
         self.world.emit(
             "PriceOracle",
             "PricePoked",
@@ -750,7 +485,7 @@ class PriceOracle:
 
     def _let_time_pass(self, book: Book, rules: Rules) -> None:
         """Give the index in force its weight for the time since the last poke (left Riemann); none without a price."""
-        elapsed = book.elapsed = self._age(book) if book.poked_at else 0
+        elapsed = book.elapsed = self._age(book.poked_at) if book.poked_at else 0
         book.poked_at = self.world.now
         if book.index == 0 or elapsed == 0:
             return
@@ -878,7 +613,7 @@ class PriceOracle:
             slot = book.slots - 1 - back
             # the slot of this very poke is not stored yet
             word = self.world.get(self._key("ring", market, slot % SLOTS))
-            cum, clock = word & _MASK_128, word >> 128
+            cum, clock = word & MASK_128, word >> 128
             if back == 0 and book.new_slot:
                 cum, clock = book.cum, book.clock
             if book.clock - clock >= max(window, 1):

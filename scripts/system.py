@@ -18,9 +18,10 @@ from python_ref.default_manager import Registry
 from python_ref.ledger import account_id
 from python_ref.liquidation_engine import LiquidationEngine
 from python_ref.mocks import MockFeed, MockToken
+from python_ref.oracle_words import Feed, Rules
 from python_ref.orders import Order, Orders, Signature, sign_order
 from python_ref.policies import BandQueue, ProRata
-from python_ref.price_oracle import Feed, PriceOracle, Rules
+from python_ref.price_oracle import PriceOracle
 from python_ref.words import Limits, Risk
 from python_ref.world import World
 from scripts.chain import CHAIN_ID, Chain, Outcome, account
@@ -65,7 +66,7 @@ class MarketSpec:
     width_bps: int = 10
     n_feeds: int = FEEDS
     heartbeat_s: int | None = None  # None: an answer is fresh for as long as it counts
-    rules: Rules = Rules()  # breaker and averages off; ``outlier_bps`` is the spec's own field
+    rules: Rules = field(default_factory=Rules)  # breaker and averages off; ``outlier_bps`` is the spec's own field
 
     def feeds(self, sources: Sequence[str]) -> tuple[tuple[Any, ...], tuple[int, ...]]:
         """Feeds and rules as ``set_feeds`` takes them; each feed is a provider of its own."""

@@ -14,8 +14,12 @@ REVERT_EMPTY: constant(uint256) = 2
 BURN_GAS: constant(uint256) = 3
 SHORT: constant(uint256) = 4
 BOMB: constant(uint256) = 5
+EMPTY: constant(uint256) = 6
+REVERT_BOMB: constant(uint256) = 7
 BOMB_WORDS: constant(uint256) = 640
 BOMB_BYTES: constant(uint256) = 32 * BOMB_WORDS
+# 1 MB
+REVERT_WORDS: constant(uint256) = 32_768
 
 # decimals of the answer
 decimals: public(uint8)
@@ -76,9 +80,10 @@ def set_round(round_id: uint256, answer: int256, started_at: uint256, updated_at
 def set_mode(mode: uint256):
     """
     @notice Choose how to answer.
-    @param mode 0 normal, 1 revert, 2 revert without data, 3 burn all gas, 4 answer 64 bytes, 5 answer 20 kB of zeros.
+    @param mode 0 normal, 1 revert, 2 revert without data, 3 burn all gas, 4 answer 64 bytes, 5 answer 20 kB of zeros,
+                6 answer nothing, as an address without code does, 7 revert with 1 MB.
     """
-    assert mode <= BOMB, "feed: no such mode"
+    assert mode <= REVERT_BOMB, "feed: no such mode"
     self.mode = mode
 
 
@@ -121,4 +126,9 @@ def latestRoundData() -> Bytes[BOMB_BYTES]:
         return slice(words, 0, 64)
     if mode == BOMB:
         return abi_encode(empty(uint256[BOMB_WORDS]))
+    if mode == EMPTY:
+        return b""
+    if mode == REVERT_BOMB:
+        # last, so that the memory it needs lies beyond that of the others, which do not pay for it
+        raw_revert(abi_encode(empty(uint256[REVERT_WORDS])))
     return words

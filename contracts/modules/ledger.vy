@@ -57,8 +57,8 @@ governor: address
 liquidation_engine: address
 # owner of the treasury and of the bucket accounts
 backstop: address
-# bit m: positions of market m are being claimed at its final price (SPEC section 15)
-settling: uint256
+# bit m: positions of market m are claimed at its final price; bit 16 + m: all have been (SPEC section 15)
+settled: uint256
 
 # collateral token
 TOKEN: immutable(address)
@@ -330,7 +330,7 @@ def _credit(account: bytes32, units: uint256) -> bool:
     """
     domain: words.Globals = self._load_globals()
     word: words.Account = self._load_account(account)
-    assert word.legs & self.settling == 0, "market: settled"
+    assert word.legs & self.settled == 0, "market: settled"
     late: bool = False
     if not word.exposed:
         word.cash += convert(units, int256)

@@ -433,21 +433,28 @@ def _pay_from_bucket(market: uint256, account: bytes32, most: uint256) -> uint25
 
 
 @internal
+@pure
+def _profit(prices: IPriceOracle.Prices, leg: bands.Leg) -> int256:
+    """
+    @notice Profit of a leg against its entry price at the credit edge, value; zero for a loss.
+    """
+    edge: uint256 = prices.credit_high
+    if leg.size > 0:
+        edge = prices.credit_low
+    return max(0, leg.size * (convert(edge, int256) - convert(leg.entry, int256)))
+
+
+@internal
 def _doubtful_profit(account: bytes32, legs: uint256) -> int256:
     """
-    @notice Profit against the entry price, at the credit edge, of an account's legs in DEGRADED markets: value.
+    @notice Profit of an account's legs in DEGRADED markets, which a withdrawal does not count (SPEC section 2).
     """
     profit: int256 = 0
     for market: uint256 in range(c.MAX_MARKETS):
         if (legs >> market) & 1 == 0:
             continue
         prices: IPriceOracle.Prices = extcall IPriceOracle(ledger.ORACLE).prices(market)
-        if prices.state != c.STATE_DEGRADED:
-            continue
-        # a size needs no funding
-        leg: bands.Leg = bands._read_leg(account, market, 0)
-        edge: uint256 = prices.credit_high
-        if leg.size > 0:
-            edge = prices.credit_low
-        profit += max(0, leg.size * (convert(edge, int256) - convert(leg.entry, int256)))
+        if prices.state == c.STATE_DEGRADED:
+            # a size needs no funding
+            profit += self._profit(prices, bands._read_leg(account, market, 0))
     return profit

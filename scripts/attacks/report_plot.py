@@ -24,7 +24,7 @@ ROW = 22
 """Height of a row of the band, pixels."""
 ABOVE, GAP, BELOW = 96, 26, 48
 """Room for titles and legend, between prices and band, for the axis; pixels."""
-WIDTH, LETTER = 350, 7.0
+WIDTH, LETTER = 340, 7.0
 """Of one of three charts on a screen of 1280, and of a letter in the band; pixels."""
 LOGARITHMIC = 4.0
 """Prices that differ by more than this factor are drawn on a logarithmic axis."""
@@ -87,7 +87,7 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
         cols=len(DEPLOYMENTS),
         row_heights=[PRICES, band],
         vertical_spacing=GAP / plots,
-        horizontal_spacing=0.025,
+        horizontal_spacing=0.045,
         shared_xaxes="columns",
         shared_yaxes="rows",
     )

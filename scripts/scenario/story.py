@@ -10,7 +10,8 @@ from typing import Any
 
 from python_ref import constants as c
 from python_ref.mocks import FEED_BOMB, FEED_BURN_GAS, FEED_NORMAL, FEED_REVERT, FEED_REVERT_EMPTY, FEED_SHORT
-from python_ref.price_oracle import BPS, MAX_AGE_S, MAX_OUTLIER_BPS, MAX_WIDTH_BPS
+from python_ref.oracle_words import BPS, MAX_OUTLIER_BPS
+from python_ref.price_oracle import MAX_AGE_S, MAX_WIDTH_BPS
 from python_ref.words import Limits, Risk
 from scripts.campaign.setup import Setup
 from scripts.scenario.calls import Known, has_key, is_owner, read_call
