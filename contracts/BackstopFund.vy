@@ -257,6 +257,7 @@ def claim_withdrawal() -> uint256:
     @return Money units paid.
     """
     self._require_unlocked()
+    self._require_live()
     self._recognise()
     pending: uint256 = self._pending(msg.sender)
     assert pending > 0, "fund: no request"
@@ -306,6 +307,7 @@ def top_up(market: uint256, amount: uint256) -> uint256:
     @dev Clamped to what the cap leaves and the treasury holds, so that a one-wei front-run does not make it fail.
     @return Money units moved.
     """
+    self._require_live()
     bucket: bytes32 = self._bucket(market)
     used: uint256 = self._used(market)
     limit: uint256 = self.cap[market]
@@ -327,6 +329,7 @@ def skim(market: uint256, amount: uint256):
             what the bucket's margin needs.
     """
     self._require_governor()
+    self._require_live()
     extcall IClearingHouse(CLEARING_HOUSE).transfer(self._bucket(market), self._account(0), amount)
     log BucketSkimmed(market=market, amount=amount)
     self._recognise()
@@ -725,6 +728,22 @@ def _is_locked() -> bool:
 @internal
 def _require_unlocked():
     assert not self._is_locked(), "fund: locked"
+
+
+@internal
+def _require_live():
+    """
+    @notice No money leaves the treasury or a bucket while a market in which a bucket has a position is not LIVE: the
+            fund's worth is in doubt. A market that never had a price has no positions.
+    """
+    for market: uint256 in range(c.MAX_MARKETS):
+        told: IPriceOracle.Prices = extcall IPriceOracle(ORACLE).prices(market)
+        if told.state == c.STATE_LIVE or told.index == 0:
+            continue
+        held: bool = False
+        is_long: bool = False
+        held, is_long = self._inventory(market)
+        assert not held, "fund: market not live"
 
 
 @view

@@ -13,6 +13,7 @@
 from contracts.interfaces import IPriceOracle
 from contracts.modules import constants as c
 from contracts.modules import fixed_math
+from contracts.modules import oracle_words
 
 implements: IPriceOracle
 
@@ -49,55 +50,21 @@ event FeedRecovered:
     feed: indexed(uint256)
 
 
-struct Feed:
-    source: address
-    decimals: uint256
-    max_age: uint256
-    heartbeat: uint256
-    # bps, the half-width that the feed stands for
-    deviation: uint256
-    # provider; none may hold a quorum
-    group: uint256
-    # an aggregator whose answeredInRound means something
-    flux: bool
-    # bounds of the feed's own answer, both excluded
-    least: uint256
-    most: uint256
-
-
-struct Rules:
-    outlier: uint256
-    soft: uint256
-    jump: uint256
-    clamp: uint256
-    # bps per second
-    speed: uint256
-    step: uint256
-    tau_fast: uint256
-    tau_ref: uint256
-    hold: uint256
-    calm: uint256
-    grace: uint256
-    freeze: uint256
-    # book of the quote; 0 none
-    quote: uint256
-
-
 event FeedsSet:
     market: indexed(uint256)
-    feeds: DynArray[Feed, MAX_FEEDS]
-    rules: Rules
+    feeds: DynArray[oracle_words.Feed, MAX_FEEDS]
+    rules: oracle_words.Rules
 
 
 event FeedReplaced:
     market: indexed(uint256)
     place: indexed(uint256)
-    feed: Feed
+    feed: oracle_words.Feed
 
 
 event RulesTightened:
     market: indexed(uint256)
-    rules: Rules
+    rules: oracle_words.Rules
 
 
 event GovernorSet:
@@ -110,34 +77,6 @@ event ReporterSet:
 
 event SequencerSet:
     feed: indexed(address)
-
-
-struct Book:
-    index: uint256
-    mark: uint256
-    poked_at: uint256
-    state: uint256
-    width: uint256
-    paused: uint256
-    fast: uint256
-    ref: uint256
-    accepted_at: uint256
-    since: uint256
-    pending: uint256
-    pending_at: uint256
-    clear_at: uint256
-    soft_at: uint256
-    sample: int256
-    basis: int256
-    cum: uint256
-    clock: uint256
-    slot_at: uint256
-    slots: uint256
-    # of this poke alone
-    cause: uint256
-    restart: bool
-    new_slot: bool
-    elapsed: uint256
 
 
 struct Reading:
@@ -168,14 +107,13 @@ struct Quote:
 
 
 struct Survey:
-    book: Book
+    book: oracle_words.Book
     readings: Reading[MAX_FEEDS]
     n: uint256
 
 
 MAX_FEEDS: constant(uint256) = 7
 MAX_BOOKS: constant(uint256) = 32
-BPS: constant(uint256) = 10_000
 
 # seconds for which one poke serves everybody: a block of the slowest chain aimed at
 CACHE_S: constant(uint256) = 12
@@ -240,17 +178,8 @@ CAUSE_HOLD: constant(uint256) = 12
 CAUSE_SETTLED: constant(uint256) = 13
 
 MASK_2: constant(uint256) = 2**2 - 1
-MASK_4: constant(uint256) = 2**4 - 1
 MASK_8: constant(uint256) = 2**8 - 1
-MASK_10: constant(uint256) = 2**10 - 1
-MASK_16: constant(uint256) = 2**16 - 1
-MASK_24: constant(uint256) = 2**24 - 1
-MASK_32: constant(uint256) = 2**32 - 1
-MASK_40: constant(uint256) = 2**40 - 1
 MASK_80: constant(uint256) = 2**80 - 1
-# a price below MAX_PRICE, and a mark one per cent above it, fits 87 bits
-MASK_87: constant(uint256) = 2**87 - 1
-MASK_128: constant(uint256) = 2**128 - 1
 MASK_160: constant(uint256) = 2**160 - 1
 MASK_248: constant(uint256) = 2**248 - 1
 
@@ -274,7 +203,7 @@ breaker: public(HashMap[uint256, uint256])
 history: public(HashMap[uint256, uint256])
 
 # book => ring of cum 128 | clock 40
-ring: public(HashMap[uint256, uint256[SLOTS]])
+ring: HashMap[uint256, uint256[SLOTS]]
 
 # book => n 4 | the fields of Rules in their order, 16 bits each but freeze 32 and quote 8; zero without feeds
 rules: public(HashMap[uint256, uint256])
@@ -311,9 +240,9 @@ def prices(market: uint256) -> IPriceOracle.Prices:
     @return Prices and state; all zero and FROZEN while no price was ever accepted.
     """
     cached: uint256 = self.cache[market]
-    if self._age((cached >> 174) & MASK_40) > CACHE_S:
+    if self._is_older(cached, CACHE_S):
         cached = self._poke(market)
-    return self._unpack(cached, self.averages[market])
+    return oracle_words._unpack(cached, self.averages[market])
 
 
 @external
@@ -324,9 +253,9 @@ def poke(market: uint256) -> IPriceOracle.Prices:
     @return Prices and state after the poke.
     """
     cached: uint256 = self.cache[market]
-    if self._age((cached >> 174) & MASK_40) > 0:
+    if self._is_older(cached, 0):
         cached = self._poke(market)
-    return self._unpack(cached, self.averages[market])
+    return oracle_words._unpack(cached, self.averages[market])
 
 
 @view
@@ -337,17 +266,17 @@ def peek(market: uint256) -> IPriceOracle.Prices:
     @param market Index of the market, or a quote's book.
     @return Prices and state.
     """
-    book: Book = self._load(market)
-    if self._age(book.poked_at) > CACHE_S:
+    book: oracle_words.Book = self._load(market)
+    if self._is_older(self.cache[market], CACHE_S):
         quote: Quote = self._stored_quote(0)
         other: uint256 = self.rules[market] >> 212
         if other != 0:
-            other_book: Book = self._load(other)
-            if self._age(other_book.poked_at) > CACHE_S:
+            other_book: oracle_words.Book = self._load(other)
+            if self._is_older(self.cache[other], CACHE_S):
                 other_book = self._survey(other, other_book, quote).book
-            quote = self._as_quote(self._cache_word(other_book))
+            quote = self._as_quote(oracle_words._cache_word(other_book))
         book = self._survey(market, book, quote).book
-    return self._unpack(self._cache_word(book), self._averages_word(book))
+    return oracle_words._unpack(oracle_words._cache_word(book), oracle_words._averages_word(book))
 
 
 @view
@@ -368,13 +297,13 @@ def report(market: uint256, price: uint256):
     @param price WAD.
     """
     assert msg.sender == self.reporter, "oracle: not reporter"
-    index: int256 = convert(self.cache[market] & MASK_87, int256)
+    index: int256 = convert(self.cache[market] & oracle_words.MASK_87, int256)
     if index == 0:
         return
     premium: int256 = (convert(price, int256) - index) * convert(c.PPM, int256) // index
     premium = max(-MAX_BASIS_PPM, min(MAX_BASIS_PPM, premium))
     word: uint256 = self.breaker[market]
-    after: uint256 = (word & ~(MASK_24 << 207)) | (self._to_24(premium) << 207)
+    after: uint256 = (word & ~(oracle_words.MASK_24 << 207)) | (oracle_words._to_24(premium) << 207)
     if after != word:
         self.breaker[market] = after
 
@@ -387,13 +316,13 @@ def settle(market: uint256) -> uint256:
     @param market Index of the market.
     @return The final price, WAD.
     """
-    if self._age((self.cache[market] >> 174) & MASK_40) > 0:
+    if self._is_older(self.cache[market], 0):
         self._poke(market)
-    book: Book = self._load(market)
+    book: oracle_words.Book = self._load(market)
     assert book.index != 0, "oracle: no price"
     assert book.state != c.STATE_SETTLEMENT, "oracle: settled"
     if msg.sender != self.governor:
-        freeze: uint256 = (self.rules[market] >> 180) & MASK_32
+        freeze: uint256 = (self.rules[market] >> 180) & oracle_words.MASK_32
         assert (
             book.state == c.STATE_FROZEN and freeze != 0 and block.timestamp - book.since > freeze
         ), "oracle: not settleable"
@@ -458,7 +387,7 @@ def set_sequencer(feed: address):
 
 
 @external
-def set_feeds(market: uint256, feeds: DynArray[Feed, MAX_FEEDS], rules: Rules):
+def set_feeds(market: uint256, feeds: DynArray[oracle_words.Feed, MAX_FEEDS], rules: oracle_words.Rules):
     """
     @notice Replace the feeds and the rules of a book. Accepted prices stay until the next poke; where there is one,
             the market must be LIVE and the new feeds agree with it.
@@ -479,11 +408,11 @@ def set_feeds(market: uint256, feeds: DynArray[Feed, MAX_FEEDS], rules: Rules):
         self._check_feed(feeds[i])
         for j: uint256 in range(i, bound=MAX_FEEDS):
             assert feeds[i].source != feeds[j].source, "oracle: same feed twice"
-        packed[i] = self._feed_word(feeds[i])
+        packed[i] = oracle_words._feed_word(feeds[i])
         limits[i] = feeds[i].least | (feeds[i].most << 128)
     self._check_groups(packed, n)
-    word: uint256 = self._rules_word(rules, n)
-    book: Book = self._load(market)
+    word: uint256 = oracle_words._rules_word(rules, n)
+    book: oracle_words.Book = self._load(market)
     if book.index != 0:
         assert book.state == c.STATE_LIVE, "oracle: not live"
         readings: Reading[MAX_FEEDS] = empty(Reading[MAX_FEEDS])
@@ -500,7 +429,7 @@ def set_feeds(market: uint256, feeds: DynArray[Feed, MAX_FEEDS], rules: Rules):
 
 
 @external
-def replace_feed(market: uint256, i: uint256, feed: Feed):
+def replace_feed(market: uint256, i: uint256, feed: oracle_words.Feed):
     """
     @notice Put a feed in the place of one that fails, at once, in a market that is not LIVE; it starts in quarantine.
     @param market Index of the market, or a quote's book.
@@ -508,11 +437,11 @@ def replace_feed(market: uint256, i: uint256, feed: Feed):
     @param feed Answers within the outlier band of the index.
     """
     self._only_governor()
-    book: Book = self._load(market)
+    book: oracle_words.Book = self._load(market)
     assert book.index != 0, "oracle: no price"
     assert book.state != c.STATE_LIVE and book.state != c.STATE_SETTLEMENT, "oracle: not replaceable"
     word: uint256 = self.rules[market]
-    n: uint256 = word & MASK_4
+    n: uint256 = word & oracle_words.MASK_4
     assert i < n, "oracle: no such feed"
     self._check_feed(feed)
     packed: uint256[MAX_FEEDS] = self.feeds[market]
@@ -520,7 +449,7 @@ def replace_feed(market: uint256, i: uint256, feed: Feed):
         assert convert(packed[j] & MASK_160, address) != feed.source, "oracle: same feed twice"
     old: Reading = self._read(packed[i], self.bounds[market][i], self.observations[market][i])
     assert old.code != OK, "oracle: feed answers"
-    packed[i] = self._feed_word(feed)
+    packed[i] = oracle_words._feed_word(feed)
     self._check_groups(packed, n)
     limits: uint256 = feed.least | (feed.most << 128)
     reading: Reading = self._read(packed[i], limits, 0)
@@ -528,7 +457,7 @@ def replace_feed(market: uint256, i: uint256, feed: Feed):
     assert (
         reading.code == OK
         and quote.price != 0
-        and self._within(reading.price * c.WAD // quote.price, book.index, (word >> 4) & MASK_16)
+        and self._within(reading.price * c.WAD // quote.price, book.index, (word >> 4) & oracle_words.MASK_16)
     ), "oracle: disagrees"
     self.feeds[market][i] = packed[i]
     self.bounds[market][i] = limits
@@ -537,7 +466,7 @@ def replace_feed(market: uint256, i: uint256, feed: Feed):
 
 
 @external
-def tighten_rules(market: uint256, rules: Rules):
+def tighten_rules(market: uint256, rules: oracle_words.Rules):
     """
     @notice Replace a book's rules by tighter ones, at once; what is neither looser nor tighter stays.
     @param market Index of the market, or a quote's book.
@@ -547,7 +476,7 @@ def tighten_rules(market: uint256, rules: Rules):
     word: uint256 = self.rules[market]
     assert word != 0, "oracle: no feeds"
     self._check_rules(rules)
-    old: Rules = self._load_rules(word)
+    old: oracle_words.Rules = oracle_words._load_rules(word)
     assert (
         self._narrower(rules.outlier, old.outlier)
         and self._narrower(rules.soft, old.soft)
@@ -563,7 +492,7 @@ def tighten_rules(market: uint256, rules: Rules):
         and rules.freeze == old.freeze
         and rules.quote == old.quote
     ), "oracle: loosens"
-    self.rules[market] = self._rules_word(rules, word & MASK_4)
+    self.rules[market] = oracle_words._rules_word(rules, word & oracle_words.MASK_4)
     log RulesTightened(market=market, rules=rules)
 
 
@@ -572,191 +501,30 @@ def tighten_rules(market: uint256, rules: Rules):
 
 @view
 @internal
-def _age(poked_at: uint256) -> uint256:
+def _is_older(cached: uint256, seconds: uint256) -> bool:
     """
-    @notice Seconds since a poke; without end if there was none.
+    @notice Whether the poke that wrote a cache word is more than `seconds` ago, or there was none.
     """
-    if poked_at == 0:
-        return max_value(uint256)
-    return block.timestamp - poked_at
-
-
-@pure
-@internal
-def _unpack(cached: uint256, averages: uint256) -> IPriceOracle.Prices:
-    """
-    @notice The prices that two words stand for: low rounds down, high up.
-    """
-    index: uint256 = cached & MASK_87
-    mark: uint256 = (cached >> 87) & MASK_87
-    state: uint256 = (cached >> 214) & MASK_4
-    width: uint256 = (cached >> 218) & MASK_10
-    ref: uint256 = (averages >> 87) & MASK_87
-    least: uint256 = min(index, mark)
-    most: uint256 = max(index, mark)
-    if state != c.STATE_LIVE:
-        fast: uint256 = averages & MASK_87
-        least = min(least, fast)
-        most = max(most, fast)
-    if index == 0:
-        state = c.STATE_FROZEN
-    # prices < 2**87 and width <= MAX_WIDTH_BPS
-    low: uint256 = unsafe_div(unsafe_mul(least, unsafe_sub(BPS, width)), BPS)
-    high: uint256 = unsafe_div(unsafe_add(unsafe_mul(most, unsafe_add(BPS, width)), BPS - 1), BPS)
-    return IPriceOracle.Prices(
-        index=index,
-        mark=mark,
-        low=low,
-        high=high,
-        credit_low=min(low, ref),
-        credit_high=max(high, ref),
-        state=state,
-        paused=cached >> 228,
-    )
+    poked_at: uint256 = (cached >> 174) & oracle_words.MASK_40
+    return poked_at == 0 or block.timestamp - poked_at > seconds
 
 
 @view
 @internal
-def _load(market: uint256) -> Book:
-    cached: uint256 = self.cache[market]
-    averages: uint256 = self.averages[market]
-    breaker: uint256 = self.breaker[market]
-    history: uint256 = self.history[market]
-    return Book(
-        index=cached & MASK_87,
-        mark=(cached >> 87) & MASK_87,
-        poked_at=(cached >> 174) & MASK_40,
-        state=(cached >> 214) & MASK_4,
-        width=(cached >> 218) & MASK_10,
-        paused=cached >> 228,
-        fast=averages & MASK_87,
-        ref=(averages >> 87) & MASK_87,
-        accepted_at=(averages >> 174) & MASK_40,
-        since=averages >> 214,
-        pending=breaker & MASK_87,
-        pending_at=(breaker >> 87) & MASK_40,
-        clear_at=(breaker >> 127) & MASK_40,
-        soft_at=(breaker >> 167) & MASK_40,
-        sample=self._from_24((breaker >> 207) & MASK_24),
-        basis=self._from_24((breaker >> 231) & MASK_24),
-        cum=history & MASK_128,
-        clock=(history >> 128) & MASK_40,
-        slot_at=(history >> 168) & MASK_40,
-        slots=history >> 208,
-        cause=0,
-        restart=False,
-        new_slot=False,
-        elapsed=0,
+def _load(market: uint256) -> oracle_words.Book:
+    return oracle_words._load_book(
+        self.cache[market], self.averages[market], self.breaker[market], self.history[market]
     )
 
 
 @internal
-def _store(market: uint256, book: Book):
-    self.cache[market] = self._cache_word(book)
-    self.averages[market] = self._averages_word(book)
-    breaker: uint256 = (
-        book.pending
-        | (book.pending_at << 87)
-        | (book.clear_at << 127)
-        | (book.soft_at << 167)
-        | (self._to_24(book.sample) << 207)
-        | (self._to_24(book.basis) << 231)
-    )
+def _store(market: uint256, book: oracle_words.Book):
+    self.cache[market] = oracle_words._cache_word(book)
+    self.averages[market] = oracle_words._averages_word(book)
+    breaker: uint256 = oracle_words._breaker_word(book)
     if breaker != self.breaker[market]:
         self.breaker[market] = breaker
-    self.history[market] = book.cum | (book.clock << 128) | (book.slot_at << 168) | (book.slots << 208)
-
-
-@pure
-@internal
-def _cache_word(book: Book) -> uint256:
-    return (
-        book.index
-        | (book.mark << 87)
-        | (book.poked_at << 174)
-        | (book.state << 214)
-        | (book.width << 218)
-        | (book.paused << 228)
-    )
-
-
-@pure
-@internal
-def _averages_word(book: Book) -> uint256:
-    return book.fast | (book.ref << 87) | (book.accepted_at << 174) | (book.since << 214)
-
-
-@pure
-@internal
-def _to_24(x: int256) -> uint256:
-    """
-    @notice Two's complement of 24 bits; |x| is at most MAX_BASIS_PPM.
-    """
-    return convert(x, uint256) if x >= 0 else 2**24 - convert(-x, uint256)
-
-
-@pure
-@internal
-def _from_24(word: uint256) -> int256:
-    x: int256 = convert(word, int256)
-    return x if x < 2**23 else x - 2**24
-
-
-@pure
-@internal
-def _feed_word(feed: Feed) -> uint256:
-    bounded: bool = feed.least > 0 or feed.most < MASK_128
-    return (
-        convert(feed.source, uint256)
-        | (feed.decimals << 160)
-        | (feed.max_age << 168)
-        | (feed.heartbeat << 192)
-        | (feed.deviation << 216)
-        | (feed.group << 232)
-        | (convert(feed.flux, uint256) << 236)
-        | (convert(bounded, uint256) << 237)
-    )
-
-
-@pure
-@internal
-def _rules_word(r: Rules, n: uint256) -> uint256:
-    return (
-        n
-        | (r.outlier << 4)
-        | (r.soft << 20)
-        | (r.jump << 36)
-        | (r.clamp << 52)
-        | (r.speed << 68)
-        | (r.step << 84)
-        | (r.tau_fast << 100)
-        | (r.tau_ref << 116)
-        | (r.hold << 132)
-        | (r.calm << 148)
-        | (r.grace << 164)
-        | (r.freeze << 180)
-        | (r.quote << 212)
-    )
-
-
-@pure
-@internal
-def _load_rules(word: uint256) -> Rules:
-    return Rules(
-        outlier=(word >> 4) & MASK_16,
-        soft=(word >> 20) & MASK_16,
-        jump=(word >> 36) & MASK_16,
-        clamp=(word >> 52) & MASK_16,
-        speed=(word >> 68) & MASK_16,
-        step=(word >> 84) & MASK_16,
-        tau_fast=(word >> 100) & MASK_16,
-        tau_ref=(word >> 116) & MASK_16,
-        hold=(word >> 132) & MASK_16,
-        calm=(word >> 148) & MASK_16,
-        grace=(word >> 164) & MASK_16,
-        freeze=(word >> 180) & MASK_32,
-        quote=word >> 212,
-    )
+    self.history[market] = oracle_words._history_word(book)
 
 
 # ---- checks --------------------------------------------------------------------------------------
@@ -770,33 +538,33 @@ def _only_governor():
 
 @pure
 @internal
-def _check_rules(r: Rules):
+def _check_rules(r: oracle_words.Rules):
     """
     @notice Every field within what the oracle accepts, so that packing loses nothing.
     """
     assert (
         r.outlier > 0
         and r.outlier <= MAX_OUTLIER_BPS
-        and max(max(r.soft, r.jump), max(r.clamp, max(r.speed, r.step))) <= BPS
+        and max(max(r.soft, r.jump), max(r.clamp, max(r.speed, r.step))) <= c.BPS
         and (r.speed == 0) == (r.step == 0)
         and r.tau_ref > 0
-        and max(r.tau_ref, r.tau_fast) <= MASK_16
-        and max(r.hold, max(r.calm, r.grace)) <= MASK_16
-        and r.freeze <= MASK_32
+        and max(r.tau_ref, r.tau_fast) <= oracle_words.MASK_16
+        and max(r.hold, max(r.calm, r.grace)) <= oracle_words.MASK_16
+        and r.freeze <= oracle_words.MASK_32
         and (r.quote == 0 or (r.quote >= c.MAX_MARKETS and r.quote < MAX_BOOKS))
     ), "oracle: rules"
 
 
 @view
 @internal
-def _check_feed(feed: Feed):
+def _check_feed(feed: oracle_words.Feed):
     assert feed.source.is_contract, "oracle: feed is no contract"
     assert feed.decimals <= MAX_DECIMALS, "oracle: feed decimals"
     assert feed.max_age > 0 and feed.max_age <= MAX_AGE_S, "oracle: feed max_age"
     assert feed.heartbeat > 0 and feed.heartbeat <= MAX_AGE_S, "oracle: feed heartbeat"
     assert feed.deviation <= MAX_WIDTH_BPS, "oracle: feed deviation"
     assert feed.group < MAX_GROUPS, "oracle: feed group"
-    assert feed.least < feed.most and feed.most <= MASK_128, "oracle: feed bounds"
+    assert feed.least < feed.most and feed.most <= oracle_words.MASK_128, "oracle: feed bounds"
     answered: bool = False
     decimals: uint256 = 0
     answered, decimals = self._ask_decimals(feed.source)
@@ -812,9 +580,9 @@ def _check_groups(packed: uint256[MAX_FEEDS], n: uint256):
     """
     counts: uint256 = 0
     for i: uint256 in range(n, bound=MAX_FEEDS):
-        place: uint256 = ((packed[i] >> 232) & MASK_4) << 2
+        place: uint256 = ((packed[i] >> 232) & oracle_words.MASK_4) << 2
         counts += 1 << place
-        assert (counts >> place) & MASK_4 <= n // 2, "oracle: group has quorum"
+        assert (counts >> place) & oracle_words.MASK_4 <= n // 2, "oracle: group has quorum"
 
 
 @pure
@@ -829,7 +597,7 @@ def _narrower(now: uint256, before: uint256) -> bool:
 @pure
 @internal
 def _within(a: uint256, b: uint256, bps: uint256) -> bool:
-    return (max(a, b) - min(a, b)) * BPS <= bps * b
+    return (max(a, b) - min(a, b)) * c.BPS <= bps * b
 
 
 # ---- a poke --------------------------------------------------------------------------------------
@@ -844,7 +612,7 @@ def _poke(market: uint256) -> uint256:
     other: uint256 = self.rules[market] >> 212
     if other != 0:
         cached: uint256 = self.cache[other]
-        if self._age((cached >> 174) & MASK_40) > CACHE_S:
+        if self._is_older(cached, CACHE_S):
             cached = self._poke_book(other, quote)
         quote = self._as_quote(cached)
     return self._poke_book(market, quote)
@@ -852,14 +620,14 @@ def _poke(market: uint256) -> uint256:
 
 @internal
 def _poke_book(market: uint256, quote: Quote) -> uint256:
-    before: Book = self._load(market)
+    before: oracle_words.Book = self._load(market)
     rules: uint256 = self.rules[market]
     if rules == 0 or before.state == c.STATE_SETTLEMENT:
-        return self._cache_word(before)
+        return oracle_words._cache_word(before)
     survey: Survey = self._survey(market, before, quote)
-    book: Book = survey.book
+    book: oracle_words.Book = survey.book
     for i: uint256 in range(survey.n, bound=MAX_FEEDS):
-        self._remember(market, i, survey.readings[i], book, quote, (rules >> 4) & MASK_16)
+        self._remember(market, i, survey.readings[i], book, quote, (rules >> 4) & oracle_words.MASK_16)
     self._store(market, book)
     if book.new_slot:
         self.ring[market][(book.slots - 1) % SLOTS] = book.cum | (book.clock << 128)
@@ -868,19 +636,19 @@ def _poke_book(market: uint256, quote: Quote) -> uint256:
         old_state = c.STATE_FROZEN
     if book.state != old_state:
         log StateChanged(market=market, before=old_state, after=book.state, cause=book.cause)
-    cached: uint256 = self._cache_word(book)
-    p: IPriceOracle.Prices = self._unpack(cached, self._averages_word(book))
+    cached: uint256 = oracle_words._cache_word(book)
+    p: IPriceOracle.Prices = oracle_words._unpack(cached, oracle_words._averages_word(book))
     log PricePoked(market=market, index=p.index, mark=p.mark, low=p.low, high=p.high, state=p.state)
     return cached
 
 
 @internal
-def _remember(market: uint256, i: uint256, reading: Reading, book: Book, quote: Quote, outlier: uint256):
+def _remember(market: uint256, i: uint256, reading: Reading, book: oracle_words.Book, quote: Quote, outlier: uint256):
     """
     @notice Store what was seen of one feed; a quarantined one works off its rounds.
     """
     before: uint256 = self.observations[market][i]
-    old_code: uint256 = (before >> 248) & MASK_4
+    old_code: uint256 = (before >> 248) & oracle_words.MASK_4
     code: uint256 = reading.code
     quarantine: uint256 = (before >> 252) & MASK_2
     after: uint256 = before & MASK_248
@@ -925,7 +693,7 @@ def _rounds(observation: uint256, reading: Reading, pending: uint256) -> uint256
 
 @view
 @internal
-def _survey(market: uint256, before: Book, quote: Quote) -> Survey:
+def _survey(market: uint256, before: oracle_words.Book, quote: Quote) -> Survey:
     """
     @notice What a poke of this second reads, and the book that it makes of it.
     """
@@ -934,7 +702,7 @@ def _survey(market: uint256, before: Book, quote: Quote) -> Survey:
     rules: uint256 = self.rules[market]
     if rules == 0 or before.state == c.STATE_SETTLEMENT:
         return survey
-    n: uint256 = rules & MASK_4
+    n: uint256 = rules & oracle_words.MASK_4
     survey.n = n
     packed: uint256[MAX_FEEDS] = self.feeds[market]
     for i: uint256 in range(n, bound=MAX_FEEDS):
@@ -956,20 +724,20 @@ def _survey(market: uint256, before: Book, quote: Quote) -> Survey:
         if survey.readings[i].agrees:
             if self._rounds(self.observations[market][i], survey.readings[i], before.pending) >= NEW_ROUNDS:
                 confirming += 1
-    r: Rules = self._load_rules(rules)
-    book: Book = self._let_time_pass(before, r)
+    r: oracle_words.Rules = oracle_words._load_rules(rules)
+    book: oracle_words.Book = self._let_time_pass(before, r)
     survey.book = self._advance(market, book, r, verdict, quote.state, blind, confirming > n // 2)
     return survey
 
 
 @view
 @internal
-def _let_time_pass(before: Book, r: Rules) -> Book:
+def _let_time_pass(before: oracle_words.Book, r: oracle_words.Rules) -> oracle_words.Book:
     """
     @notice Give the index in force its weight for the time since the last poke: left Riemann, so today's sample has
             none yet, and a time without a price never has any.
     """
-    book: Book = before
+    book: oracle_words.Book = before
     if book.poked_at != 0:
         book.elapsed = block.timestamp - book.poked_at
     book.poked_at = block.timestamp
@@ -982,7 +750,7 @@ def _let_time_pass(before: Book, r: Rules) -> Book:
         book.fast = self._mix(book.index, book.fast, fixed_math._decay(book.elapsed, r.tau_fast))
     sample: uint256 = book.index
     if r.clamp != 0:
-        sample = max(book.ref * (BPS - r.clamp) // BPS, min(book.ref * (BPS + r.clamp) // BPS, sample))
+        sample = self._clamp(sample, book.ref, r.clamp)
     book.ref = self._mix(sample, book.ref, fixed_math._decay(book.elapsed, r.tau_ref))
     if book.sample != book.basis:
         weight: int256 = convert(fixed_math._decay(book.elapsed, BASIS_TAU_S), int256)
@@ -999,17 +767,26 @@ def _let_time_pass(before: Book, r: Rules) -> Book:
 
 @pure
 @internal
+def _clamp(x: uint256, centre: uint256, bps: uint256) -> uint256:
+    """
+    @notice `x`, but no further than `bps` from `centre`.
+    """
+    return max(centre * (c.BPS - bps) // c.BPS, min(centre * (c.BPS + bps) // c.BPS, x))
+
+
+@pure
+@internal
 def _mix(x: uint256, average: uint256, weight: uint256) -> uint256:
     return (x * (c.WAD - weight) + average * weight) // c.WAD
 
 
 @view
 @internal
-def _move(before: Book, state: uint256, cause: uint256) -> Book:
+def _move(before: oracle_words.Book, state: uint256, cause: uint256) -> oracle_words.Book:
     """
     @notice Enter a state.
     """
-    book: Book = before
+    book: oracle_words.Book = before
     book.state = state
     book.since = block.timestamp
     book.clear_at = 0
@@ -1021,12 +798,12 @@ def _move(before: Book, state: uint256, cause: uint256) -> Book:
 @view
 @internal
 def _advance(
-    market: uint256, before: Book, r: Rules, verdict: Verdict, quote_state: uint256, blind: uint256, confirmed: bool
-) -> Book:
+    market: uint256, before: oracle_words.Book, r: oracle_words.Rules, verdict: Verdict, quote_state: uint256, blind: uint256, confirmed: bool
+) -> oracle_words.Book:
     """
     @notice One step of the state machine (SPEC section 14.5).
     """
-    book: Book = before
+    book: oracle_words.Book = before
     price: uint256 = verdict.price
     if book.index == 0:
         if blind != 0:
@@ -1061,8 +838,7 @@ def _advance(
         book.fast = price
     mark: uint256 = price * convert(convert(c.PPM, int256) + book.basis, uint256) // c.PPM
     if r.speed != 0:
-        room: uint256 = min(r.speed * book.elapsed, r.step)
-        mark = max(book.mark * (BPS - room) // BPS, min(book.mark * (BPS + room) // BPS, mark))
+        mark = self._clamp(mark, book.mark, min(r.speed * book.elapsed, r.step))
     book.mark = mark
     if book.state == c.STATE_RECOVERY:
         if block.timestamp - book.since < r.grace:
@@ -1073,7 +849,7 @@ def _advance(
 
 @view
 @internal
-def _trips(book: Book, jump: uint256, price: uint256) -> bool:
+def _trips(book: oracle_words.Book, jump: uint256, price: uint256) -> bool:
     """
     @notice Whether a price is too far from the last accepted one; a bp more is allowed each second.
     """
@@ -1090,16 +866,16 @@ def _jump(a: uint256, b: uint256) -> uint256:
     """
     @notice Distance in bps of the smaller, so that twice and half are both 10,000.
     """
-    return (max(a, b) - min(a, b)) * BPS // min(a, b)
+    return (max(a, b) - min(a, b)) * c.BPS // min(a, b)
 
 
 @view
 @internal
-def _thaw(before: Book, r: Rules, price: uint256, blind: uint256, confirmed: bool) -> (bool, Book):
+def _thaw(before: oracle_words.Book, r: oracle_words.Rules, price: uint256, blind: uint256, confirmed: bool) -> (bool, oracle_words.Book):
     """
     @notice Whether a FROZEN market has a price again; enters RECOVERY if so.
     """
-    book: Book = before
+    book: oracle_words.Book = before
     if blind != 0:
         book.clear_at = 0
         book.pending = 0
@@ -1138,11 +914,11 @@ def _thaw(before: Book, r: Rules, price: uint256, blind: uint256, confirmed: boo
 
 @view
 @internal
-def _doubt(market: uint256, before: Book, r: Rules, verdict: Verdict, quote_state: uint256) -> Book:
+def _doubt(market: uint256, before: oracle_words.Book, r: oracle_words.Rules, verdict: Verdict, quote_state: uint256) -> oracle_words.Book:
     """
     @notice LIVE or DEGRADED: whether one more feed may fail, and the price is near its own past.
     """
-    book: Book = before
+    book: oracle_words.Book = before
     if book.soft_at != 0 and block.timestamp - book.soft_at >= RESEED_S:
         if self._within(book.index, book.fast, r.soft):
             # a real move leaves the slow reference behind for hours
@@ -1180,7 +956,7 @@ def _doubt(market: uint256, before: Book, r: Rules, verdict: Verdict, quote_stat
 
 @view
 @internal
-def _twap(market: uint256, book: Book, window: uint256) -> uint256:
+def _twap(market: uint256, book: oracle_words.Book, window: uint256) -> uint256:
     """
     @notice Mean index since the youngest slot at least `window` seconds of clock ago; 0 if there is none.
     """
@@ -1191,7 +967,7 @@ def _twap(market: uint256, book: Book, window: uint256) -> uint256:
             word = book.cum | (book.clock << 128)
         span: uint256 = book.clock - (word >> 128)
         if span >= max(window, 1):
-            return (book.cum - (word & MASK_128)) // span
+            return (book.cum - (word & oracle_words.MASK_128)) // span
     return 0
 
 
@@ -1212,7 +988,7 @@ def _stored_quote(rules: uint256) -> Quote:
 @pure
 @internal
 def _as_quote(cached: uint256) -> Quote:
-    return Quote(price=cached & MASK_87, width=(cached >> 218) & MASK_10, state=(cached >> 214) & MASK_4)
+    return Quote(price=cached & oracle_words.MASK_87, width=(cached >> 218) & oracle_words.MASK_10, state=(cached >> 214) & oracle_words.MASK_4)
 
 
 @view
@@ -1285,7 +1061,7 @@ def _judge(
     """
     readings: Reading[MAX_FEEDS] = given
     verdict: Verdict = empty(Verdict)
-    n: uint256 = rules & MASK_4
+    n: uint256 = rules & oracle_words.MASK_4
     quorum: uint256 = n // 2 + 1
     valid: DynArray[uint256, MAX_FEEDS] = []
     for i: uint256 in range(n, bound=MAX_FEEDS):
@@ -1301,12 +1077,12 @@ def _judge(
     deviations: DynArray[uint256, MAX_FEEDS] = []
     heartbeat: uint256 = 0
     for i: uint256 in range(n, bound=MAX_FEEDS):
-        if readings[i].code != OK or not self._within(readings[i].price, median, (rules >> 4) & MASK_16):
+        if readings[i].code != OK or not self._within(readings[i].price, median, (rules >> 4) & oracle_words.MASK_16):
             continue
         readings[i].agrees = True
         ages = self._insert(ages, block.timestamp - min(readings[i].stamp, block.timestamp))
-        deviations = self._insert(deviations, (packed[i] >> 216) & MASK_16)
-        heartbeat = max(heartbeat, (packed[i] >> 192) & MASK_24)
+        deviations = self._insert(deviations, (packed[i] >> 216) & oracle_words.MASK_16)
+        heartbeat = max(heartbeat, (packed[i] >> 192) & oracle_words.MASK_24)
     if len(ages) < quorum:
         return verdict, readings
     price: uint256 = median * c.WAD // quote.price
@@ -1376,19 +1152,19 @@ def _read(feed: uint256, limits: uint256, observation: uint256) -> Reading:
     if stamp > block.timestamp + FUTURE_S:
         reading.code = FUTURE
         return reading
-    if stamp + ((feed >> 168) & MASK_24) < block.timestamp:
+    if stamp + ((feed >> 168) & oracle_words.MASK_24) < block.timestamp:
         reading.code = STALE
         return reading
     answered: uint256 = convert(value, uint256)
-    if feed >> 237 == 1 and (answered <= limits & MASK_128 or answered >= limits >> 128):
+    if feed >> 237 == 1 and (answered <= limits & oracle_words.MASK_128 or answered >= limits >> 128):
         reading.code = BOUND
         return reading
     seen_round: uint256 = (observation >> 128) & MASK_80
-    seen_stamp: uint256 = (observation >> 208) & MASK_40
+    seen_stamp: uint256 = (observation >> 208) & oracle_words.MASK_40
     if (
         round_id < seen_round
         or stamp < seen_stamp
-        or (seen_stamp != 0 and round_id == seen_round and answered != observation & MASK_128)
+        or (seen_stamp != 0 and round_id == seen_round and answered != observation & oracle_words.MASK_128)
     ):
         reading.code = REGRESS
         return reading

@@ -59,9 +59,12 @@ class AccountDesk(MarketAdmin):
             r = self._assess(account, word, None, 0)
             is_bucket = owner_of(account) == self._address("backstop")
             require(r.n_credit > 0 or is_bucket, "ledger: not released")
-            require(not r.frozen, "margin: frozen")
+            require(r.worst <= c.STATE_DEGRADED, "margin: frozen")
             least = max(r.im_credit, mul_div_up(r.n_credit, c.WITHDRAW_RATIO_PPM, c.PPM))
-            require(r.e_credit >= least, "margin: below withdrawal")
+            credit = r.e_credit
+            if r.worst == c.STATE_DEGRADED:
+                credit -= self._doubtful_profit(account, word.legs)
+            require(credit >= least, "margin: below withdrawal")
         self.store_globals(domain)
         self.store_account_word(account, word)
 
@@ -133,6 +136,7 @@ class AccountDesk(MarketAdmin):
     def take_over(self, sender: str, account: bytes, market: int) -> None:
         """The market's bucket inherits a nearly bankrupt account whole, for no price (rule 16)."""
         venue = self._open_to_trade(market)
+        require(venue.prices.state != c.STATE_RECOVERY, "market: in recovery")
         bucket = self._bucket_of(market)
         require(account != bucket, "backstop: own account")
         word = self.load_account_word(account)

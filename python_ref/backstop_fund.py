@@ -11,7 +11,14 @@ from __future__ import annotations
 
 from typing import Any, Protocol
 
-from python_ref.constants import FLAG_BUYER_IS_TAKER, FLAG_BUYER_REDUCE_ONLY, FLAG_SELLER_REDUCE_ONLY, MAX_MARKETS, PPM
+from python_ref.constants import (
+    FLAG_BUYER_IS_TAKER,
+    FLAG_BUYER_REDUCE_ONLY,
+    FLAG_SELLER_REDUCE_ONLY,
+    MAX_MARKETS,
+    PPM,
+    STATE_LIVE,
+)
 from python_ref.fixed_math import mul_div_down, mul_div_up, uint
 from python_ref.words import Account, Globals, Position, Risk
 from python_ref.world import Key, Revert, World, require
@@ -84,11 +91,15 @@ class ClearingHouse(Protocol):
 
 
 class Prices(Protocol):
-    """The field that an auction reads."""
+    """The fields that the fund reads."""
 
     @property
     def index(self) -> int:
         """Accepted index, WAD."""
+
+    @property
+    def state(self) -> int:
+        """One of the ``STATE_`` constants."""
 
 
 class Oracle(Protocol):
@@ -202,9 +213,11 @@ class BackstopFund:
         """Redeem at the lowest index since the request, as far as treasury cash goes; money units paid.
 
         Rounded down to whole atoms. What cash cannot pay stays requested within the same window.
-        ``fund: locked``, ``fund: no request``, ``fund: cooling down``, ``fund: nothing to pay``.
+        ``fund: locked``, ``fund: market not live``, ``fund: no request``, ``fund: cooling down``,
+        ``fund: nothing to pay``.
         """
         self._require_unlocked()
+        self._require_live()
         self._recognise()
         pending = self._pending(sender)
         require(pending > 0, "fund: no request")
@@ -243,8 +256,9 @@ class BackstopFund:
     def top_up(self, sender: str, market: int, amount: int) -> int:
         """Treasury to bucket, clamped to cap and cash; money units moved.
 
-        ``fund: no such market``, ``fund: nothing to move``.
+        ``fund: market not live``, ``fund: no such market``, ``fund: nothing to move``.
         """
+        self._require_live()
         bucket = self._bucket(market)
         used = self._used(market)
         limit = self._get("cap", market)
@@ -259,8 +273,12 @@ class BackstopFund:
         return moved
 
     def skim(self, sender: str, market: int, amount: int) -> None:
-        """Bucket to treasury, money units. ``fund: not governor``, ``fund: no such market``."""
+        """Bucket to treasury, money units.
+
+        ``fund: not governor``, ``fund: market not live``, ``fund: no such market``.
+        """
         self._require_governor(sender)
+        self._require_live()
         self.clearing_house.transfer(self.address, self._bucket(market), self._account(0), amount)
         self._emit("BucketSkimmed", market=market, amount=amount)
         self._recognise()
@@ -500,6 +518,14 @@ class BackstopFund:
 
     def _require_unlocked(self) -> None:
         require(not self._is_locked(), "fund: locked")
+
+    def _require_live(self) -> None:
+        """No money leaves treasury or bucket while a market in which a bucket has a position is not LIVE."""
+        for market in range(MAX_MARKETS):
+            prices = self.oracle.prices(self.address, market)
+            # a market that never had a price has no positions
+            if prices.state != STATE_LIVE and prices.index != 0:
+                require(not self._inventory(market)[0], "fund: market not live")
 
     def _require_governor(self, sender: str) -> None:
         require(sender == self.governor, "fund: not governor")

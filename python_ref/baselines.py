@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 
 from python_ref.constants import MAX_PRICE, STATE_LIVE, WAD
 from python_ref.fixed_math import decay, uint
-from python_ref.price_oracle import MAX_DECIMALS, MAX_FEEDS, ZERO_ADDRESS, Feed, Prices, Rules, Source
+from python_ref.price_oracle import MAX_DECIMALS, MAX_FEEDS, ZERO_ADDRESS, Feed, Prices, Source
 from python_ref.world import Key, Revert, World, require
 
 LATEST = 0
@@ -22,7 +22,7 @@ _ADDRESS = (1 << 160) - 1
 _PRICE = (1 << 87) - 1
 
 
-class _Baseline:
+class Baseline:
     """Whose feeds, and what everybody ignores; ``sources.vy``."""
 
     def __init__(
@@ -37,8 +37,10 @@ class _Baseline:
     def _key(self, variable: str, *indices: int) -> Key:
         return (self.name, variable, *indices)
 
-    def set_feeds(self, sender: str, market: int, feeds: Sequence[Feed], rules: Rules) -> None:
-        """Replace the feeds of a market; only source, decimals and max_age matter.
+    def set_feeds(
+        self, sender: str, market: int, feeds: Sequence[Sequence[int | str | bool]], rules: Sequence[int]
+    ) -> None:
+        """Replace the feeds of a market; of the fields of a ``Feed`` only source, decimals and max_age matter.
 
         ``oracle: not governor``, ``oracle: no feeds``, ``oracle: feed decimals``, ``oracle: feed max_age``.
         """
@@ -46,7 +48,8 @@ class _Baseline:
         require(int(sender, 16) == self.world.get(self._key("governor")), "oracle: not governor")
         require(len(feeds) > 0, "oracle: no feeds")
         words = [0] * MAX_FEEDS
-        for i, feed in enumerate(feeds):
+        for i, given in enumerate(feeds):
+            feed = Feed(*given)  # type: ignore[arg-type]
             require(feed.decimals <= MAX_DECIMALS, "oracle: feed decimals")
             require(feed.max_age < 2**24, "oracle: feed max_age")
             words[i] = int(feed.source, 16) | feed.decimals << 160 | feed.max_age << 168
@@ -85,7 +88,7 @@ def _flat(price: int) -> Prices:
     return Prices(price, price, price, price, price, price, STATE_LIVE, 0)
 
 
-class StalenessOracle(_Baseline):
+class StalenessOracle(Baseline):
     """The typical integration: the first feed, its age and its sign; ``StalenessOracle.vy``."""
 
     def prices(self, sender: str, market: int) -> Prices:
@@ -104,7 +107,7 @@ class StalenessOracle(_Baseline):
         return self.prices(sender, market)
 
 
-class NaiveOracle(_Baseline):
+class NaiveOracle(Baseline):
     """The naive integration: no check at all; ``NaiveOracle.vy``."""
 
     def __init__(

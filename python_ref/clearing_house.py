@@ -90,6 +90,7 @@ class ClearingHouse(LiquidationDesk):
         premium = premium // prices.index if premium >= 0 else -(-premium // prices.index)
         m.sample = max(-c.MAX_PREMIUM_PPM, min(c.MAX_PREMIUM_PPM, premium))
         self._close_venue(venue)
+        self.oracle.report(self.address, market, price)
         self._emit(
             "Traded",
             market=market,

@@ -6,6 +6,9 @@ WAD = 10**18
 PPM = 10**6
 """One, for rates that governance sets (parts per million)."""
 
+BPS = 10_000
+"""One, for distances of prices."""
+
 ONE_A = 10**36
 """Size index ``A`` of a fresh band (SPEC §4)."""
 

@@ -96,7 +96,7 @@ class DefaultManager(RebaseManager):
             require(venue.limits.open_receipts == 0, "market: receipt open")
             # the others are assessed from storage, so the accrued funding goes there first
             self._close_venue(venue)
-            if venue.prices.state == c.STATE_FROZEN:
+            if venue.prices.state >= c.STATE_FROZEN:
                 continue
             for i, other in enumerate((*net_with, bucket)):
                 word = self.load_account_word(other)
@@ -132,14 +132,11 @@ class DefaultManager(RebaseManager):
             if close.live and not self._close_leg(account, close, receipt):
                 receipt.finished = False
                 break
-        word = self.load_account_word(account)
         if receipt.finished:
             receipt.booked = self._write_off(account)
-            word = self.load_account_word(account)
-            if word.in_receipt:
-                self._mark_receipt(account, word, False)
-        elif not word.in_receipt:
-            self._mark_receipt(account, word, True)
+        word = self.load_account_word(account)
+        if word.in_receipt == receipt.finished:
+            self._mark_receipt(account, word, not receipt.finished)
         self._emit(
             "ReceiptWritten",
             id=receipt.id,
@@ -155,27 +152,6 @@ class DefaultManager(RebaseManager):
         )
         return receipt.finished
 
-    def _write_off(self, account: bytes) -> int:
-        """Turn the negative cash of a flat account of this receipt into bad debt; gons written off (rule 13)."""
-        word = self.load_account_word(account)
-        if word.legs != 0:
-            return 0
-        if word.has_late:
-            # what its owner added pays his debt before strangers do
-            self._fold_late(account, word)
-            self.store_account_word(account, word)
-        if word.cash >= 0:
-            return 0
-        booked = -word.cash
-        domain = self.load_globals_words()
-        domain.bad_debt += booked
-        domain.exposed += booked
-        self.store_globals(domain)
-        word.cash = 0
-        self.store_account_word(account, word)
-        self._emit("WrittenOff", account=account, amount=booked)
-        return booked
-
     def _share_out(self, account: bytes, start: Account, total: int, receipt: Receipt) -> list[Close]:
         """Share the deficit over the legs by maintenance; each bucket pays for its own (rules 14, 15).
 
@@ -189,7 +165,7 @@ class DefaultManager(RebaseManager):
             venue = self._open_venue(market)
             require(start.in_receipt or venue.limits.open_receipts == 0, "market: receipt open")
             size = self._read_leg(account, market, venue.words.funding).size
-            live = venue.prices.state != c.STATE_FROZEN and size != 0
+            live = venue.prices.state < c.STATE_FROZEN and size != 0
             close = Close(market, size, self._leg_margin(venue, size, venue.prices.index), live)
             if size == 0:
                 # wiped by an earlier deleveraging: no position, but its bit would hide the account's flatness
@@ -200,19 +176,10 @@ class DefaultManager(RebaseManager):
                 upto = mul_div_down(receipt.deficit, margin, total)
                 close.residual = upto - given
                 given = upto
-            bucket = self._bucket_of(market)
-            if close.live and close.residual > 0 and bucket != account:
-                heir = self.load_account_word(bucket)
-                paid = min(close.residual, self._bucket_available(bucket, heir))
-                if paid > 0:
-                    heir.cash -= paid
-                    self.store_account_word(bucket, heir)
-                    word = self.load_account_word(account)
-                    word.cash += paid
-                    self.store_account_word(account, word)
-                    close.residual -= paid
-                    receipt.cover += paid
-                    self._emit("BucketPaid", market=market, account=account, amount=paid)
+            if close.live:
+                paid = self._pay_from_bucket(market, account, close.residual)
+                close.residual -= paid
+                receipt.cover += paid
             closes.append(close)
         return closes
 
@@ -352,11 +319,6 @@ class DefaultManager(RebaseManager):
     def _index_quote(size: int, index: int, is_long: bool) -> int:
         """Worth of ``size`` at the index, rounded for the bankrupt: what longs receive down, shorts pay up."""
         return mul_div_down(size, index, c.WAD) if is_long else mul_div_up(size, index, c.WAD)
-
-    def _count_receipt(self, market: int, change: int) -> None:
-        limits = self.load_limits(market)
-        limits.open_receipts += change
-        self.store_limits(market, limits)
 
     def _mark_receipt(self, account: bytes, word: Account, opened: bool) -> None:
         """Lock or unlock the markets of an account whose receipt needs another call (rule 27)."""

@@ -28,6 +28,7 @@ class PricesLike(Protocol):
     credit_low: int
     credit_high: int
     state: int
+    paused: int
 
 
 class OracleLike(Protocol):
@@ -35,6 +36,10 @@ class OracleLike(Protocol):
 
     def prices(self, sender: str, market: int) -> PricesLike:
         """Prices of ``market`` for this block."""
+        ...
+
+    def report(self, sender: str, market: int, price: int) -> None:
+        """Take note of the price of a fill."""
         ...
 
 
@@ -174,6 +179,12 @@ class Ledger:
         """Write word 3 of a market."""
         self._set(limits.pack(), "markets", market << 3 | 3)
 
+    def _count_receipt(self, market: int, change: int) -> None:
+        """One open receipt of a market more or less."""
+        limits = self.load_limits(market)
+        limits.open_receipts += change
+        self.store_limits(market, limits)
+
     def load_bitmap(self, market: int, is_long: bool) -> int:
         """Bit b: band b of the side holds open interest."""
         return self._get("markets", market << 3 | (4 if is_long else 5))
@@ -257,6 +268,7 @@ class Ledger:
         """Add ``units`` of money to an account's claims; True if they went to ``late``."""
         domain = self.load_globals_words()
         word = self.load_account_word(account)
+        require(word.legs & self._get("settled") == 0, "market: settled")
         late = False
         if not word.exposed:
             word.cash += units
@@ -274,6 +286,27 @@ class Ledger:
         self.store_globals(domain)
         self.store_account_word(account, word)
         return late
+
+    def _write_off(self, account: bytes) -> int:
+        """Turn the negative cash of a flat account into bad debt; gons written off (rule 13)."""
+        word = self.load_account_word(account)
+        if word.legs != 0:
+            return 0
+        if word.has_late:
+            # what its owner added pays his debt before strangers do
+            self._fold_late(account, word)
+            self.store_account_word(account, word)
+        if word.cash >= 0:
+            return 0
+        booked = -word.cash
+        domain = self.load_globals_words()
+        domain.bad_debt += booked
+        domain.exposed += booked
+        self.store_globals(domain)
+        word.cash = 0
+        self.store_account_word(account, word)
+        self._emit("WrittenOff", account=account, amount=booked)
+        return booked
 
     # ---- views -------------------------------------------------------------------------------------
 

@@ -157,7 +157,7 @@ class Lens:
             return AccountView(
                 exposed=word.exposed,
                 in_receipt=word.in_receipt,
-                frozen=r.frozen,
+                frozen=r.worst > c.STATE_DEGRADED,
                 liquidatable=0 <= r.e_kind < r.m_kind,
                 bankrupt=r.e_kind < 0,
                 cash=_real(word.cash, claim_index),
@@ -315,10 +315,11 @@ class Lens:
         is_bucket = owner_of(account) == house._address("backstop")
         if domain.bad_debt > 0 or domain.open_receipts > 0 or word.touched + c.RESIDENCY_S > house.world.now:
             return 0
-        if r.frozen or (r.n_credit == 0 and not is_bucket):
+        if r.worst > c.STATE_DEGRADED or (r.n_credit == 0 and not is_bucket):
             return 0
         least = max(r.im_credit, mul_div_up(r.n_credit, c.WITHDRAW_RATIO_PPM, c.PPM))
-        return max(0, _real(floor_div(r.e_credit - least, c.WAD), domain.claim_index))
+        credit = r.e_credit - house._doubtful_profit(account, word.legs)
+        return max(0, _real(floor_div(credit - least, c.WAD), domain.claim_index))
 
     def _liquidation_price(self, venue: Venue, size: int, r: Exposure) -> int:
         """Price at which the maintenance test flips, found by halving on the test itself."""

@@ -40,6 +40,8 @@ class LiquidationDesk(DefaultManager):
         """One liquidation; with ``skip`` an account that cannot be liquidated is passed over."""
         require(account != taker, "liquidation: own account")
         venue = self._open_to_trade(market)
+        require(venue.prices.state != c.STATE_RECOVERY, "market: in recovery")
+        is_doubtful = venue.prices.state == c.STATE_DEGRADED
         m, x = venue.words, venue.prices.index
         word = self.load_account_word(account)
         leg = self._read_leg(account, market, m.funding)
@@ -54,20 +56,27 @@ class LiquidationDesk(DefaultManager):
         if r.e_kind >= r.m_kind:
             require(skip, "liquidation: healthy")
             return self._pass_over(venue)
+        if is_doubtful and word.liquidated + c.LIQUIDATION_DELAY_S > self.world.now:
+            require(skip, "liquidation: too soon")
+            return self._pass_over(venue)
         is_long, q = leg.size > 0, abs(leg.size)
         kind = kind_price(venue.prices, leg.size)
         leg_margin = self._leg_margin(venue, leg.size, kind)
         share = price_share(r.e_kind, leg_margin, r.m_kind, leg.size)
+        penalty = venue.risk.penalty // 2 if is_doubtful else venue.risk.penalty
         if is_long:
-            price = max(mul_div_up(x, c.PPM - venue.risk.penalty, c.PPM), kind - share)
+            price = max(mul_div_up(x, c.PPM - penalty, c.PPM), kind - share)
         else:
-            price = min(mul_div_down(x, c.PPM + venue.risk.penalty, c.PPM), kind + share)
+            price = min(mul_div_down(x, c.PPM + penalty, c.PPM), kind + share)
         claim_index = self.load_globals_words().claim_index
         min_size = mul_div_up(venue.limits.min_size, c.INDEX_ONE, claim_index)
         size = self.engine.plan(
             self.address, q, kind, price, r.e_kind, r.m_kind - leg_margin, venue.risk.pack(), claim_index, min_size
         )
         size = min(size, max_size, q)
+        if is_doubtful and q > min_size:
+            # on a price in doubt, half at a time
+            size = min(size, (q + 1) // 2)
         require(size > 0, "liquidation: zero size")
         if q - size <= c.DUST_SIZE:
             # a rest of dust would go to the house, and leave the account a few wei short
@@ -80,6 +89,10 @@ class LiquidationDesk(DefaultManager):
             discount = max(0, quote - mul_div_up(size, x, c.WAD))
         fund_fee = mul_div_down(discount, venue.risk.fund_share, c.PPM)
         change, cash = (-size, quote) if is_long else (size, -quote)
+        if is_doubtful:
+            stamped = self.load_account_word(account)
+            stamped.liquidated = self.world.now
+            self.store_account_word(account, stamped)
         before = m.oi
         self._shift(venue, account, change, cash)
         taker_word = self._ready(taker)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from python_ref import constants as c
 from python_ref.bands import Bands, Leg, is_riskier
-from python_ref.fixed_math import floor_div, mul_div_down, mul_div_up, sint
+from python_ref.fixed_math import floor_div, mul_div_down, mul_div_up, sint, uint
 from python_ref.ledger import NO_MARKET, PricesLike, Venue
 from python_ref.words import Account, Limits, Market, Risk
 from python_ref.world import require
@@ -27,7 +27,7 @@ class Exposure:
     e_credit: int = 0
     im_credit: int = 0
     n_credit: int = 0
-    frozen: bool = False
+    worst: int = c.STATE_LIVE  # highest state among the markets of its legs
 
 
 def kind_price(prices: PricesLike, size: int) -> int:
@@ -56,15 +56,20 @@ class Margin(Bands):
 
     @staticmethod
     def _accrue(m: Market, prices: PricesLike, now: int) -> bool:
-        """Bring a market's funding to ``now`` (SPEC §6.1); changes ``m``; False if nothing was due."""
-        dt = now - m.accrued
-        if dt == 0 or prices.state == c.STATE_FROZEN:
+        """Bring a market's funding to ``now`` (SPEC §6.1), on the clock that stands still without a price.
+
+        Changes ``m``; False if nothing was due.
+        """
+        clock = uint(now - prices.paused)
+        # the pause is told up to the last poke: right after the listing of a market without a price it may jump
+        if clock <= m.accrued or prices.state in (c.STATE_FROZEN, c.STATE_SETTLEMENT):
             return False
+        dt = clock - m.accrued
         m.funding += floor_div(sint(m.rate * prices.index * dt), c.PPM * c.FUNDING_PERIOD_S)
         step = (m.sample - m.rate) * min(dt, c.PREMIUM_TAU_S)
         # truncated, as the machine divides: the average never overshoots its sample
         m.rate += step // c.PREMIUM_TAU_S if step >= 0 else -(-step // c.PREMIUM_TAU_S)
-        m.accrued = now
+        m.accrued = clock
         return True
 
     def _open_venue(self, market: int) -> Venue:
@@ -79,9 +84,10 @@ class Margin(Bands):
         return Venue(market, words, prices, self.load_risk(market), limits)
 
     def _open_to_trade(self, market: int) -> Venue:
-        """As :meth:`_open_venue`, refused in a FROZEN market or while a receipt is open there (rule 27)."""
+        """As :meth:`_open_venue`, refused in a FROZEN or settled market or while a receipt is open there (rule 27)."""
         venue = self._open_venue(market)
         require(venue.prices.state != c.STATE_FROZEN, "market: frozen")
+        require(venue.prices.state != c.STATE_SETTLEMENT, "market: settled")
         require(venue.limits.open_receipts == 0, "market: receipt open")
         return venue
 
@@ -101,8 +107,7 @@ class Margin(Bands):
         r.m_index += requirement(risk.maintenance, risk.depth, magnitude * prices.index, claim_index)
         r.im_credit += requirement(risk.initial, risk.depth, magnitude * credit, claim_index)
         r.n_credit += magnitude * credit
-        if prices.state == c.STATE_FROZEN:
-            r.frozen = True
+        r.worst = max(r.worst, prices.state)
 
     def _assess(self, account: bytes, word: Account, venue: Venue | None, size: int) -> Exposure:
         """Exposure of an account whose leg in ``venue`` (if given) has signed ``size`` and nothing pending."""
@@ -160,7 +165,7 @@ class Margin(Bands):
             require(real >= limits.min_size, "fill: below minimum size")
         if (post > 0 and post > pre) or (post < 0 and post < pre):
             require(prices.state == c.STATE_LIVE, "market: not live")
-            require(not r.frozen, "margin: frozen")
+            require(r.worst < c.STATE_FROZEN, "margin: frozen")
             require(word.legs.bit_count() <= c.MAX_LEGS, "margin: too many legs")
             require(r.e_credit >= r.im_credit, "margin: below initial")
             return
@@ -231,3 +236,36 @@ class Margin(Bands):
             return max(0, word.cash - c.BUCKET_RESERVE)
         r = self._assess(bucket, word, None, 0)
         return max(0, floor_div(r.e_credit - r.im_credit, c.WAD) - c.BUCKET_RESERVE)
+
+    def _pay_from_bucket(self, market: int, account: bytes, most: int) -> int:
+        """Let a market's bucket pay up to ``most`` gons to another account; gons paid (rule 15)."""
+        bucket = self._bucket_of(market)
+        heir = self.load_account_word(bucket)
+        paid = min(most, self._bucket_available(bucket, heir))
+        if bucket == account or paid == 0:
+            return 0
+        heir.cash -= paid
+        self.store_account_word(bucket, heir)
+        word = self.load_account_word(account)
+        word.cash += paid
+        self.store_account_word(account, word)
+        self._emit("BucketPaid", market=market, account=account, amount=paid)
+        return paid
+
+    @staticmethod
+    def _profit(prices: PricesLike, leg: Leg) -> int:
+        """Profit of a leg against its entry price at the credit edge, value; zero for a loss."""
+        edge = prices.credit_low if leg.size > 0 else prices.credit_high
+        return max(0, sint(leg.size * (edge - leg.entry)))
+
+    def _doubtful_profit(self, account: bytes, legs: int) -> int:
+        """Profit of an account's legs in DEGRADED markets, which a withdrawal does not count (SPEC §2)."""
+        profit = 0
+        for market in range(c.MAX_MARKETS):
+            if not legs >> market & 1:
+                continue
+            prices = self.oracle.prices(self.address, market)
+            if prices.state == c.STATE_DEGRADED:
+                # a size needs no funding
+                profit += self._profit(prices, self._read_leg(account, market, 0))
+        return profit

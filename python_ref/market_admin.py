@@ -6,7 +6,7 @@ Mirror of ``contracts/MarketAdmin.vy``, a delegate of the ClearingHouse.
 from __future__ import annotations
 
 from python_ref import constants as c
-from python_ref.fixed_math import floor_div
+from python_ref.fixed_math import floor_div, uint
 from python_ref.margin import Margin
 from python_ref.words import Limits, Market, Risk
 from python_ref.world import require
@@ -58,7 +58,8 @@ class MarketAdmin(Margin):
         self._check_limits(limits)
         self._check_risk(Risk.unpack(risk_word))
         require(int(policy, 16) != 0, "ledger: zero address")
-        self.store_market_words(market, Market(accrued=self.world.now))
+        paused = self.oracle.prices(self.address, market).paused
+        self.store_market_words(market, Market(accrued=uint(self.world.now - paused)))
         self._set(risk_word, "markets", market << 3 | 2)
         self.store_limits(market, limits)
         self._set(anchor, "markets", market << 3 | 6)
@@ -88,32 +89,58 @@ class MarketAdmin(Margin):
         require(risk.target >= c.PPM, "market: target")
         require(risk.backstop < c.PPM, "market: backstop")
 
+    def _only_live(self, market: int) -> None:
+        """Nothing is loosened while the price is in doubt (SPEC §15)."""
+        require(self.oracle.prices(self.address, market).state == c.STATE_LIVE, "admin: not live")
+
+    @staticmethod
+    def _tightens_risk(old: Risk, new: Risk) -> bool:
+        """Whether only what the Governor may tighten at once changes, and toward safety."""
+        if new.initial < old.initial or new.maintenance < old.maintenance or new.fill_band > old.fill_band:
+            return False
+        if new.penalty != old.penalty or new.fund_share != old.fund_share:
+            return False
+        if new.taker_fee != old.taker_fee or new.maker_fee != old.maker_fee:
+            return False
+        if new.target != old.target or new.backstop != old.backstop:
+            return False
+        return old.depth == 0 or 0 < new.depth <= old.depth
+
     def set_risk(self, sender: str, market: int, risk_word: int) -> None:
-        """Change a market's risk parameters."""
+        """Change a market's risk parameters; where the market is not LIVE only what tightens them."""
         self._only_governor(sender)
         require(self.load_limits(market).listed, "market: not listed")
-        self._check_risk(Risk.unpack(risk_word))
+        risk = Risk.unpack(risk_word)
+        self._check_risk(risk)
+        if not self._tightens_risk(self.load_risk(market), risk):
+            self._only_live(market)
         self._set(risk_word, "markets", market << 3 | 2)
         self._emit("RiskSet", market=market, word=risk_word)
 
     def set_limits(self, sender: str, market: int, limits_word: int) -> None:
-        """Change a market's caps and minima; rank and bands are fixed by stored labels."""
+        """Change a market's caps and minima; rank and bands are fixed by stored labels.
+
+        Where the market is not LIVE only what tightens them.
+        """
         self._only_governor(sender)
         old = self.load_limits(market)
         require(old.listed, "market: not listed")
         new = Limits.unpack(limits_word)
         self._check_limits(new)
+        if new.oi_cap > old.oi_cap or new.min_size < old.min_size or new.lot_exp != old.lot_exp:
+            self._only_live(market)
         limits = Limits(new.oi_cap, new.min_size, new.lot_exp, old.open_receipts, old.rank, old.octave_bits, True)
         self.store_limits(market, limits)
         self._emit("LimitsSet", market=market, word=limits.pack())
 
     def set_policy(self, sender: str, market: int, policy: str) -> None:
-        """Change a market's deleveraging policy; never inside an open deficit."""
+        """Change a market's deleveraging policy; never inside an open deficit, and only where it is LIVE."""
         self._only_governor(sender)
         limits = self.load_limits(market)
         require(limits.listed, "market: not listed")
         require(limits.open_receipts == 0, "market: receipt open")
         require(int(policy, 16) != 0, "ledger: zero address")
+        self._only_live(market)
         self._set(int(policy, 16), "markets", market << 3 | 7)
         self._emit("PolicySet", market=market, policy=policy)
 

@@ -1,12 +1,16 @@
-"""Models of the mocks: a feed that says what it is told and tokens with bad habits.
+"""Models of the mocks: a feed and an oracle that say what they are told and tokens with bad habits.
 
-Mirrors of ``contracts/mocks/MockFeed.vy``, ``MockToken.vy`` and ``NoReturnToken.vy``. There are many of each, so the
-words of one are under ``(name, variable, …)`` with a ``name`` of its own.
+Mirrors of ``contracts/mocks/MockFeed.vy``, ``MockOracle.vy``, ``MockToken.vy`` and ``NoReturnToken.vy``. There are many
+of each but the oracle, so the words of one are under ``(name, variable, …)`` with a ``name`` of its own.
 """
 
 from __future__ import annotations
 
+from dataclasses import fields
+
+from python_ref.baselines import Baseline
 from python_ref.fixed_math import sint, uint
+from python_ref.oracle_words import Prices
 from python_ref.world import Key, Revert, World, require
 
 MAX_UINT = 2**256 - 1
@@ -93,6 +97,31 @@ class MockFeed:
         if mode == FEED_EMPTY:
             return b""
         return words
+
+
+class MockOracle(Baseline):
+    """An oracle without a will of its own; ``MockOracle.vy``. Anybody may set anything."""
+
+    def set_prices(self, sender: str, market: int, told: Prices) -> None:
+        """Answer this from now on; the fields of ``Prices`` in their order."""
+        for field, value in zip(fields(Prices), told, strict=True):
+            self.world.set((*self._key("told", market), field.name), value)
+
+    def prices(self, sender: str, market: int) -> Prices:
+        """What was told."""
+        return Prices(*(self.world.get((*self._key("told", market), field.name)) for field in fields(Prices)))
+
+    def peek(self, sender: str, market: int) -> Prices:
+        """The same."""
+        return self.prices(sender, market)
+
+    def poke(self, sender: str, market: int) -> Prices:
+        """The same."""
+        return self.prices(sender, market)
+
+    def report(self, sender: str, market: int, price: int) -> None:
+        """Keep the price of a fill, whoever tells it."""
+        self.world.set(self._key("reported", market), price)
 
 
 class NoReturnToken:

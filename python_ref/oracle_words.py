@@ -6,10 +6,9 @@ from __future__ import annotations
 
 from dataclasses import astuple, dataclass, field, fields
 
-from python_ref.constants import MAX_MARKETS, STATE_FROZEN, STATE_LIVE
+from python_ref.constants import BPS, MAX_MARKETS, STATE_FROZEN, STATE_LIVE
 
 MAX_BOOKS = 32
-BPS = 10_000
 MAX_OUTLIER_BPS = 1_000
 
 MASK_40 = (1 << 40) - 1

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Protocol
 
 from python_ref.constants import (
+    BPS,
     MAX_MARKETS,
     MAX_PRICE,
     PPM,
@@ -23,7 +24,6 @@ from python_ref.constants import (
 )
 from python_ref.fixed_math import decay
 from python_ref.oracle_words import (
-    BPS,
     MASK_40,
     MASK_128,
     MAX_BOOKS,

@@ -17,7 +17,7 @@ from python_ref.clearing_house import ClearingHouse
 from python_ref.default_manager import Registry
 from python_ref.ledger import account_id
 from python_ref.liquidation_engine import LiquidationEngine
-from python_ref.mocks import MockFeed, MockToken
+from python_ref.mocks import MockFeed, MockOracle, MockToken
 from python_ref.oracle_words import Feed, Rules
 from python_ref.orders import Order, Orders, Signature, sign_order
 from python_ref.policies import BandQueue, ProRata
@@ -31,7 +31,12 @@ from scripts.twin import Observer, Twin
 WAD = c.WAD
 FEEDS = 3
 
-ORACLES = {"PriceOracle": PriceOracle, "NaiveOracle": NaiveOracle, "StalenessOracle": StalenessOracle}
+ORACLES = {
+    "PriceOracle": PriceOracle,
+    "NaiveOracle": NaiveOracle,
+    "StalenessOracle": StalenessOracle,
+    "MockOracle": MockOracle,
+}
 """The oracle that this project is about, and the two that it is compared with."""
 
 RISK = Risk(

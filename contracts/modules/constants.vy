@@ -8,6 +8,7 @@
 
 WAD: constant(uint256) = 10**18
 PPM: constant(uint256) = 10**6
+BPS: constant(uint256) = 10_000
 ONE_A: constant(uint256) = 10**36
 MIN_A: constant(uint256) = 10**27
 SCALE_STEP: constant(uint256) = 10**9

@@ -136,7 +136,7 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
         legend={"orientation": "h", "x": 0, "y": 1, "yref": "container", "yanchor": "top", "font": {"size": 12}},
         meta={"log": log, "ranges": ranges},
     )
-    _titles(drawing, by_name, plots)
+    _titles(drawing)
     return drawing.to_plotly_json()
 
 
@@ -167,14 +167,14 @@ def _prices(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
     answers = list(zip(*run.feeds, strict=True)) if run.feeds else []
     found = [_answers(answers, run.t, scale, legend)] if answers else []
     found += [
-        line(run.low, line=edge, hoverinfo="skip", **{**legend("interval"), "showlegend": False}),
+        line(run.low, line=edge, hoverinfo="skip", name="interval", legendgroup="interval", showlegend=False),
         line(
             run.high,
             line=edge,
             fill="tonexty",
             fillcolor="rgba(86,180,233,0.28)",
             hoverinfo="skip",
-            **legend("interval "),
+            **legend("interval"),
         ),
         line(run.credit_low, line=credit, hoverinfo="skip", **legend("credit edges")),
         line(run.credit_high, line=credit, hoverinfo="skip", **legend("credit edges")),
@@ -308,11 +308,11 @@ def fault_span(fault: dict[str, Any], run: Run) -> tuple[float, float]:
     return float(fault.get("from", 0)), _end(run) if until is None else min(float(until), _end(run))
 
 
-def _titles(drawing: go.Figure, by_name: dict[str, Run], plots: int) -> None:
+def _titles(drawing: go.Figure) -> None:
     for column, name in enumerate(DEPLOYMENTS, 1):
         axis = "" if column == 1 else str(column)
         drawing.add_annotation(
-            text=f"<b>{TITLES[name]}</b>" + ("" if name in by_name else " (not run)"),
+            text=f"<b>{TITLES[name]}</b>",
             x=0,
             xref=f"x{axis} domain",
             xanchor="left",

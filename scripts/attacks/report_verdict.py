@@ -75,9 +75,8 @@ def attacks(runs: Iterable[Run]) -> list[Attack]:
         by_deployment: dict[str, Run] = {}
         for run in group:
             if run.deployment in by_deployment:
-                raise ValueError(
-                    f"{name} {variant}: two runs of the deployment {run.deployment}; remove one".replace("  ", " ")
-                )
+                which = f"{name}, {variant}" if variant else name
+                raise ValueError(f"{which}: two runs of the deployment {run.deployment}; remove one")
             by_deployment[run.deployment] = run
         key = "-".join((name + " " + variant).lower().split())
         ordered = {d: by_deployment[d] for d in DEPLOYMENTS if d in by_deployment}

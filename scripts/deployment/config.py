@@ -1,15 +1,15 @@
 """What to deploy, from YAML or JSON. Every error names the field: ``markets[0].risk.initial: …``.
 
-Units in the file: rates in ppm, times in seconds, money, prices and sizes as plain numbers (2.3), which are read
-exactly and held in WAD.
+Units in the file: rates in ppm, distances of prices in bps, times in seconds, money, prices and sizes as plain numbers
+(2.3), which are read exactly and held in WAD.
 """
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields, replace
 from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from pathlib import Path
@@ -19,48 +19,78 @@ import yaml
 from eth_utils import is_address, to_checksum_address
 
 from python_ref import constants as c
+from python_ref.price_oracle import (
+    BPS,
+    MAX_AGE_S,
+    MAX_BOOKS,
+    MAX_DECIMALS,
+    MAX_GROUPS,
+    MAX_OUTLIER_BPS,
+    MAX_WIDTH_BPS,
+    Feed as Pinned,
+    Rules,
+)
 from python_ref.words import Limits, Risk
 from scripts.deployment import DeploymentError
+from scripts.rules import PROFILES
 
 DEMO = Path(__file__).with_name("demo.yaml")
-FEEDS = 3
+NUMBERS = (3, 5, 7)
+"""Of feeds that a price may have."""
 POLICIES = {"pro_rata": "ProRata", "band_queue": "BandQueue"}
 RANKS = {"single": c.RANK_SINGLE, "profit": c.RANK_PROFIT, "leverage": c.RANK_LEVERAGE}
 ZERO_ADDRESS = "0x" + "00" * 20
 
-# the oracle's own bounds
-_MAX_AGE_S = 172_800
-_MAX_BPS = 1_000
-
 
 @dataclass(frozen=True)
 class Feed:
-    """One price feed; a mock has no address until it is deployed."""
+    """One price feed; a mock has no address until it is deployed. Bounds are answers of the feed."""
 
     address: str | None
     decimals: int
     max_age_s: int
+    heartbeat_s: int
+    deviation_bps: int
+    group: int
+    flux: bool
+    least: int
+    most: int
+
+    def pinned(self, address: str) -> Pinned:
+        """As the oracle keeps it, once its address is known."""
+        ages = self.decimals, self.max_age_s, self.heartbeat_s, self.deviation_bps
+        return Pinned(address, *ages, self.group, self.flux, self.least, self.most)
 
 
 @dataclass(frozen=True)
-class MarketConfig:
-    """One market to list; ``mock_price`` (WAD) is the first answer of mock feeds, None for real ones."""
+class BookConfig:
+    """One price of the oracle; ``mock_price`` (WAD) is the first answer of mock feeds, None for real ones."""
 
     name: str
+    feeds: tuple[Feed, ...]
+    rules: Rules
+    mock_price: int | None
+
+    @property
+    def width_bps(self) -> int:
+        """Half-width of the interval while all feeds agree and are fresh, without the quote's."""
+        return sorted(feed.deviation_bps for feed in self.feeds)[len(self.feeds) // 2]
+
+
+@dataclass(frozen=True)
+class MarketConfig(BookConfig):
+    """One market to list."""
+
     anchor: int
     policy: str
     fund_cap: int
-    outlier_bps: int
-    width_bps: int
-    feeds: tuple[Feed, ...]
-    mock_price: int | None
     risk: Risk
     limits: Limits
 
 
 @dataclass(frozen=True)
 class Config:
-    """One solvency domain. ``owner`` None: the deployer; ``token`` None: a mock is deployed."""
+    """One solvency domain. ``owner`` None: the deployer; ``token`` None: a mock; ``sequencer`` None: not on an L2."""
 
     owner: str | None
     guardian: str
@@ -70,6 +100,8 @@ class Config:
     token_symbol: str
     cooldown_s: int
     markets: tuple[MarketConfig, ...]
+    quotes: tuple[BookConfig, ...] = ()
+    sequencer: str | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Plain data for the state file; WAD amounts as text, since they exceed what other JSON readers hold."""
@@ -78,7 +110,12 @@ class Config:
     @property
     def has_mocks(self) -> bool:
         """Whether anything of it is a mock that anybody may change."""
-        return self.token is None or any(m.mock_price is not None for m in self.markets)
+        return self.token is None or any(book.mock_price is not None for book in self.books.values())
+
+    @property
+    def books(self) -> dict[int, BookConfig]:
+        """Everything that the oracle prices, by number; the quotes first, as markets need them."""
+        return {**{c.MAX_MARKETS + i: quote for i, quote in enumerate(self.quotes)}, **dict(enumerate(self.markets))}
 
 
 def load_config(path: Path) -> Config:
@@ -116,54 +153,149 @@ def parse_config(data: Any) -> Config:
     token.finish()
     cooldown_s = fund.take("cooldown_s", _integer(0, 2**31))
     fund.finish()
+    sequencer = root.take("sequencer", _address, None)
+    quoted = root.items("quotes", 1, MAX_BOOKS - c.MAX_MARKETS) if root.has("quotes") else []
+    quotes = tuple(_quote(entry) for entry in quoted)
+    _check_twice("quotes", "name", [quote.name for quote in quotes])
     entries = root.items("markets", 1, c.MAX_MARKETS)
     root.finish()
-    markets = tuple(_market(entry) for entry in entries)
-    names = [m.name for m in markets]
-    for i, name in enumerate(names):
-        if name in names[:i]:
-            raise DeploymentError(f"markets[{i}].name: {name} is there twice")
-    return Config(owner, guardian, delay_s, address, decimals, symbol, cooldown_s, markets)
+    books = {quote.name: c.MAX_MARKETS + i for i, quote in enumerate(quotes)}
+    markets = tuple(_market(entry, books) for entry in entries)
+    _check_twice("markets", "name", [market.name for market in markets])
+    return Config(owner, guardian, delay_s, address, decimals, symbol, cooldown_s, markets, quotes, sequencer)
 
 
-def _market(node: _Node) -> MarketConfig:
+def _check_twice(at: str, field: str, values: Sequence[str | None]) -> None:
+    for i, value in enumerate(values):
+        if value is not None and value in values[:i]:
+            raise DeploymentError(f"{at}[{i}].{field}: {value} is there twice")
+
+
+def _quote(node: _Node) -> BookConfig:
+    name, oracle = node.take("name", _text(32)), node.node("oracle")
+    node.finish()
+    return BookConfig(name, *_oracle(oracle, None))
+
+
+def _market(node: _Node, quotes: dict[str, int]) -> MarketConfig:
     name = node.take("name", _text(32))
     anchor = node.take("anchor", _wad(1, c.MAX_PRICE))
     policy = POLICIES[node.take("policy", _choice(POLICIES))]
     fund_cap = node.take("fund_cap", _wad(0, 2**100), 0)
     oracle, risk, limits = node.node("oracle"), node.node("risk"), node.node("limits")
     node.finish()
-    outlier_bps = oracle.take("outlier_bps", _integer(1, _MAX_BPS))
-    width_bps = oracle.take("width_bps", _integer(0, _MAX_BPS))
-    mock_price = None
-    if oracle.has("mock"):
-        mock = oracle.node("mock")
-        mock_price = mock.take("price", _wad(1, c.MAX_PRICE - 1))
-        decimals = mock.take("decimals", _integer(0, 18))
-        if mock_price % 10 ** (18 - decimals):
-            raise DeploymentError(f"{mock.at}.price: has more than {decimals} decimals")
-        feeds = (Feed(None, decimals, mock.take("max_age_s", _integer(1, _MAX_AGE_S))),) * FEEDS
-        mock.finish()
+    return MarketConfig(name, *_oracle(oracle, quotes), anchor, policy, fund_cap, _risk(risk), _limits(limits))
+
+
+# ---- prices --------------------------------------------------------------------------------------
+
+
+def _oracle(node: _Node, quotes: dict[str, int] | None) -> tuple[tuple[Feed, ...], Rules, int | None]:
+    """Feeds, rules and the mocks' first answer; ``quotes`` None: this price is itself a quote."""
+    rules = _rules(node)
+    if node.has("outlier_bps"):
+        rules = replace(rules, outlier=node.take("outlier_bps", _integer(1, MAX_OUTLIER_BPS)))
+    if quotes is not None and node.has("quote"):
+        rules = replace(rules, quote=quotes[node.take("quote", _choice(quotes))])
+    if node.has("mock"):
+        feeds, mock_price = _mocks(node.node("mock"))
     else:
-        feeds = tuple(_feed(entry) for entry in oracle.items("feeds", FEEDS, FEEDS))
-        addresses = [feed.address for feed in feeds]
-        for i, address in enumerate(addresses):
-            if address in addresses[:i]:
-                raise DeploymentError(f"{oracle.at}.feeds[{i}].address: {address} is there twice")
-    oracle.finish()
-    return MarketConfig(
-        name, anchor, policy, fund_cap, outlier_bps, width_bps, feeds, mock_price, _risk(risk), _limits(limits)
-    )
+        mock_price = None
+        entries = node.items("feeds", NUMBERS[0], NUMBERS[-1])
+        feeds = tuple(_feed(entry) for entry in entries)
+        if len(feeds) not in NUMBERS:
+            raise DeploymentError(f"{node.at}.feeds: 3, 5 or 7 are wanted, not {len(feeds)}")
+        _check_twice(f"{node.at}.feeds", "address", [feed.address for feed in feeds])
+        _check_groups(f"{node.at}.feeds", feeds)
+    node.finish()
+    return feeds, rules, mock_price
+
+
+def _check_groups(at: str, feeds: tuple[Feed, ...]) -> None:
+    """A provider that held a quorum would set the price alone."""
+    for i, feed in enumerate(feeds):
+        same = sum(other.group == feed.group for other in feeds)
+        if same > len(feeds) // 2:
+            raise DeploymentError(
+                f"{at}[{i}].group: {same} of {len(feeds)} feeds are of group {feed.group}; "
+                f"{len(feeds) // 2} at most, so that no provider sets the price alone"
+            )
+
+
+def _rules(node: _Node) -> Rules:
+    """A profile by its name, or a mapping of ``profile`` and what differs from it."""
+    if not node.is_mapping("rules"):
+        return PROFILES[node.take("rules", _choice(PROFILES))]
+    given = node.node("rules")
+    rules = PROFILES[given.take("profile", _choice(PROFILES))]
+    for key, (field, least, most) in _RULES.items():
+        if given.has(key):
+            rules = replace(rules, **{field: given.take(key, _integer(least, most))})
+    given.finish()
+    if (rules.speed == 0) != (rules.step == 0):
+        missing = "speed_bps" if rules.speed == 0 else "step_bps"
+        raise DeploymentError(f"{given.at}.{missing}: 0 breaks speed_bps > 0 if and only if step_bps > 0")
+    return rules
+
+
+_RULES = {
+    **{f"{name}_bps": (name, 0, BPS) for name in ("soft", "jump", "clamp", "speed", "step")},
+    **{f"{name}_s": (name, 0, 2**16 - 1) for name in ("tau_fast", "hold", "calm", "grace")},
+    "tau_ref_s": ("tau_ref", 1, 2**16 - 1),
+    "freeze_s": ("freeze", 0, 2**32 - 1),
+}
+"""Fields of ``rules`` in the file: the rule, and the bounds that the oracle sets."""
+
+
+def _mocks(node: _Node) -> tuple[tuple[Feed, ...], int]:
+    """Feeds that differ in their provider alone, and their first answer (WAD)."""
+    price = node.take("price", _wad(1, c.MAX_PRICE - 1))
+    number = node.take("number", _integer(NUMBERS[0], NUMBERS[-1]), NUMBERS[0])
+    if number not in NUMBERS:
+        raise DeploymentError(f"{node.at}.number: 3, 5 or 7 are wanted, not {number}")
+    decimals, ages = _scale(node)
+    if price % 10 ** (18 - decimals):
+        raise DeploymentError(f"{node.at}.price: has more than {decimals} decimals")
+    node.finish()
+    return tuple(Feed(None, decimals, *ages, group, False, 0, 2**128 - 1) for group in range(number)), price
 
 
 def _feed(node: _Node) -> Feed:
-    feed = Feed(
-        node.take("address", _address),
-        node.take("decimals", _integer(0, 18)),
-        node.take("max_age_s", _integer(1, _MAX_AGE_S)),
+    address = node.take("address", _address)
+    decimals, ages = _scale(node)
+    group = node.take("group", _integer(0, MAX_GROUPS - 1))
+    flux = node.take("flux", _flag, False)
+    least, most = (
+        node.take(key, _answer(decimals), default) for key, default in (("least", 0), ("most", 2**128 - 1))
     )
+    if least >= most:
+        raise DeploymentError(f"{node.at}.least: has to be below most")
     node.finish()
-    return feed
+    return Feed(address, decimals, *ages, group, flux, least, most)
+
+
+def _scale(node: _Node) -> tuple[int, tuple[int, int, int]]:
+    """Decimals; greatest age, heartbeat and deviation."""
+    decimals = node.take("decimals", _integer(0, MAX_DECIMALS))
+    age, heartbeat = (node.take(key, _integer(1, MAX_AGE_S)) for key in ("max_age_s", "heartbeat_s"))
+    if age < heartbeat:
+        raise DeploymentError(f"{node.at}.max_age_s: {age} is less than the heartbeat, {heartbeat}: it would come late")
+    return decimals, (age, heartbeat, node.take("deviation_bps", _integer(0, MAX_WIDTH_BPS)))
+
+
+def _answer(decimals: int) -> Callable[[Any], int]:
+    """A price as a feed of ``decimals`` answers it."""
+
+    def check(value: Any) -> int:
+        answer, rest = divmod(_wad(0, c.MAX_PRICE)(value), 10 ** (18 - decimals))
+        if rest:
+            raise ValueError(f"{value} has more than {decimals} decimals")
+        return answer
+
+    return check
+
+
+# ---- margin --------------------------------------------------------------------------------------
 
 
 def _risk(node: _Node) -> Risk:
@@ -232,6 +364,10 @@ class _Node:
             return check(self._data.pop(key))
         except ValueError as error:
             raise DeploymentError(f"{self._path(key)}: {error}") from None
+
+    def is_mapping(self, key: str) -> bool:
+        """Whether the field is there and a mapping."""
+        return isinstance(self._data.get(key), dict)
 
     def node(self, key: str) -> _Node:
         """A nested mapping."""
@@ -308,6 +444,12 @@ def _choice(options: dict[str, Any]) -> Callable[[Any], str]:
         return str(value)
 
     return check
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(f"true or false is wanted, not {_show(value)}")
+    return value
 
 
 def _text(most: int) -> Callable[[Any], str]:

@@ -218,7 +218,7 @@ def test_figure__has_every_wrongful_liquidation_and_every_reason() -> None:
     ]
     assert states == [("LIVE", 8.0), ("FROZEN", 4.0), ("RECOVERY", 4.0), ("LIVE", 8.0)]
     assert "feed 1: 7 OUT_OF_RANGE, 4 min from 8 minutes" in defended["hovertext"]
-    crosses = [trace for trace in drawn["data"] if trace["name"] == WRONGFUL.name]
+    crosses = [trace for trace in drawn["data"] if trace.get("name") == WRONGFUL.name]
     assert [(list(trace["x"]), list(trace["y"])) for trace in crosses] == [([9.0], [131.2])] * 2
     assert [trace["showlegend"] for trace in crosses] == [True, False]
 
@@ -227,7 +227,7 @@ def test_figure__a_step_without_an_answer_is_a_gap() -> None:
     naive = made("naive")
     naive.index[50], naive.state[50] = 0.0, -1
     drawn = figure([naive])
-    index = next(trace for trace in drawn["data"] if trace["name"] == "index")
+    index = next(trace for trace in drawn["data"] if trace.get("name") == "index")
     assert None in index["y"]
     assert any("no answer" in tell for trace in drawn["data"] if trace["type"] == "bar" for tell in trace["hovertext"])
 
@@ -253,7 +253,7 @@ def test_figure__range_holds_every_price_and_mark() -> None:
 def test_figure__marks_a_sample_of_too_many_events() -> None:
     run = made("naive")
     run.events = [Happening(float(i), "trade", "att", 1.0, 100.0, "buys") for i in range(4 * MARKS)]
-    trades = next(trace for trace in figure([run])["data"] if trace["name"] == KINDS["trade"].name)
+    trades = next(trace for trace in figure([run])["data"] if trace.get("name") == KINDS["trade"].name)
     assert len(trades["x"]) == MARKS
 
 
