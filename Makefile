@@ -22,7 +22,8 @@ lower = $(shell echo $(1) | tr 'A-Z_' 'a-z-')
 BACKEND ?=
 export BACKEND
 
-.PHONY: help demo test fuzz shrink mutants branches vectors conformance bench devnet lint format sizes gas lock clean
+.PHONY: help demo test fuzz shrink mutants branches vectors conformance attack \
+  attacks bench devnet lint format sizes gas lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 13
@@ -51,6 +52,14 @@ vectors: $(VENV)/stamp node_modules/stamp  ## conformance vectors of the model, 
 
 conformance: $(VENV)/stamp node_modules/stamp  ## play vectors against contracts behind a node (FILE, RPC, ADDRESSES)
 	@$(RUN) -m scripts.vectors run $(FILE) $(call options,RPC ADDRESSES ONLY SAVE) $(if $(ADDRESSES),,--deploy)
+
+attack: $(VENV)/stamp node_modules/stamp  ## one attack on the oracle, three ways, beside the control (NAME=a02 or a file)
+	@$(RUN) -m scripts.attacks $(NAME) --events
+
+# on a node where there is one: only receipts tell the gas of a poke
+attacks: $(VENV)/stamp node_modules/stamp  ## every attack three ways, and the page about them (WORKERS=n, BACKEND)
+	@code=0; export BACKEND=$${BACKEND:-$$(command -v anvil > /dev/null && echo anvil || echo revm)}; \
+	  $(RUN) -m scripts.attacks --jobs $(WORKERS) || code=$$?; $(RUN) -m scripts.attacks.report; exit $$code
 
 bench: $(VENV)/stamp node_modules/stamp  ## compared calls a second of every backend, against plain ape (STEPS, SEED, JSON)
 	@$(RUN) -m scripts.bench $(call options,STEPS SEED JSON)

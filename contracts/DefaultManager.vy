@@ -147,7 +147,8 @@ def _net(account: bytes32, legs: uint256, net_with: DynArray[bytes32, 8]) -> boo
     for market: uint256 in range(c.MAX_MARKETS):
         if (legs >> market) & 1 == 0:
             continue
-        if len(net_with) == 0 and (ledger._load_account(ledger._bucket_of(market)).legs >> market) & 1 == 0:
+        bucket: bytes32 = ledger._bucket_of(market)
+        if len(net_with) == 0 and (ledger._load_account(bucket).legs >> market) & 1 == 0:
             continue
         venue: margin.Venue = empty(margin.Venue)
         m: words.Market = empty(words.Market)
@@ -161,7 +162,7 @@ def _net(account: bytes32, legs: uint256, net_with: DynArray[bytes32, 8]) -> boo
             if i > len(net_with):
                 break
             is_bucket: bool = i == len(net_with)
-            other: bytes32 = ledger._bucket_of(market)
+            other: bytes32 = bucket
             if not is_bucket:
                 other = net_with[i]
             word: words.Account = ledger._load_account(other)
@@ -451,16 +452,15 @@ def _close_leg(account: bytes32, close: Close, totals: Receipt) -> Receipt:
         filled = total
     change: int256 = convert(filled, int256)
     cash: int256 = convert(quoted, int256)
-    # what the winners gave up against the index, rounded against the bankrupt
-    receipt.seized += convert(gap_quoted, int256)
     worth: int256 = convert(self._index_quote(filled, x, not is_long), int256)
     if is_long:
-        receipt.seized += worth - cash
-        cash = convert(gap_quoted, int256) - cash
+        cash = -cash
+        worth = -worth
     else:
-        receipt.seized += cash - worth
         change = -change
-        cash += convert(gap_quoted, int256)
+    cash += convert(gap_quoted, int256)
+    # what the winners gave up against the index, rounded against the bankrupt
+    receipt.seized += cash - worth
     m = margin._shift(m, close.market, account, change, cash)
     ledger._store_market(close.market, m)
     word: words.Account = ledger._load_account(account)

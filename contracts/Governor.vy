@@ -14,7 +14,14 @@
 
 from contracts.interfaces import IClearingHouse
 from contracts.modules import constants as c
+from contracts.modules import oracle_words
 from contracts.modules import words
+
+
+# what of the oracle needs no timelock: it lets the rules only tighten, and replaces only a feed that fails
+interface IFeeds:
+    def tighten_rules(market: uint256, rules: oracle_words.Rules): nonpayable
+    def replace_feed(market: uint256, i: uint256, feed: oracle_words.Feed): nonpayable
 
 
 event OwnerProposed:
@@ -38,14 +45,14 @@ event Sealed:
 event CallScheduled:
     id: indexed(bytes32)
     target: indexed(address)
-    data: Bytes[1024]
+    data: Bytes[MAX_DATA]
     ready_at: uint256
 
 
 event CallExecuted:
     id: indexed(bytes32)
     target: indexed(address)
-    data: Bytes[1024]
+    data: Bytes[MAX_DATA]
 
 
 event CallCancelled:
@@ -64,7 +71,8 @@ event LimitsTightened:
     word: uint256
 
 
-MAX_DATA: constant(uint256) = 1024
+# a call of `set_feeds` with seven feeds takes 2,532 bytes
+MAX_DATA: constant(uint256) = 4096
 # A call nobody executed in two weeks must be scheduled again: users stopped watching for it
 GRACE_S: constant(uint256) = 14 * 86_400
 # Bits of a limits word that a tightening leaves alone: from lot_exp up, without open_receipts
@@ -245,6 +253,25 @@ def tighten_limits(target: address, market: uint256, word: uint256):
     assert (word ^ raw[3]) & OTHER_LIMITS == 0, "governor: other limits change"
     log LimitsTightened(target=target, market=market, word=word)
     extcall IClearingHouse(target).set_limits(market, word)
+
+
+@external
+def tighten_feeds(oracle: address, market: uint256, rules: oracle_words.Rules):
+    """
+    @notice Replace a book's rules at once; owner or guardian. The oracle refuses what loosens.
+    """
+    self._require_owner_or_guardian()
+    extcall IFeeds(oracle).tighten_rules(market, rules)
+
+
+@external
+def replace_feed(oracle: address, market: uint256, i: uint256, feed: oracle_words.Feed):
+    """
+    @notice Replace feed `i` at once; owner or guardian. The oracle refuses all but a failing feed of a market that is
+            not LIVE, by one that agrees with the last price.
+    """
+    self._require_owner_or_guardian()
+    extcall IFeeds(oracle).replace_feed(market, i, feed)
 
 
 # Views

@@ -148,6 +148,8 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
         stamped: words.Account = ledger._load_account(account)
         stamped.liquidated = block.timestamp
         ledger._store_account(account, stamped)
+        # the taker may grow: the position is in the market already
+        venue.prices.state = c.STATE_LIVE
     before: uint256 = m.oi
     m = margin._shift(m, market, account, change, cash)
     taker_word: words.Account = ledger._ready(taker)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from python_ref.constants import MAX_PRICE, STATE_LIVE, WAD
+from python_ref.constants import MAX_PRICE, STATE_FROZEN, STATE_LIVE, WAD
 from python_ref.fixed_math import decay, uint
 from python_ref.price_oracle import MAX_DECIMALS, MAX_FEEDS, ZERO_ADDRESS, Feed, Prices, Source
 from python_ref.world import Key, Revert, World, require
@@ -66,6 +66,9 @@ class Baseline:
     def report(self, sender: str, market: int, price: int) -> None:
         """Ignored: a baseline does not lean on fills."""
 
+    def _has_feeds(self, market: int) -> bool:
+        return self.world.get(self._key("counts", market)) > 0
+
     def _feed(self, market: int, place: int) -> int:
         return self.world.get(self._key("feeds", market, place))
 
@@ -88,11 +91,17 @@ def _flat(price: int) -> Prices:
     return Prices(price, price, price, price, price, price, STATE_LIVE, 0)
 
 
+def _none() -> Prices:
+    return Prices(0, 0, 0, 0, 0, 0, STATE_FROZEN, 0)
+
+
 class StalenessOracle(Baseline):
     """The typical integration: the first feed, its age and its sign; ``StalenessOracle.vy``."""
 
     def prices(self, sender: str, market: int) -> Prices:
         """The first feed's latest answer. ``oracle: stale`` if old or not positive; a future stamp underflows."""
+        if not self._has_feeds(market):
+            return _none()
         word = self._feed(market, 0)
         price, updated_at = self._ask(word)
         require(price > 0 and uint(self.world.now - updated_at) <= word >> 168, "oracle: stale")
@@ -129,6 +138,8 @@ class NaiveOracle(Baseline):
 
     def prices(self, sender: str, market: int) -> Prices:
         """The feeds' answers as they are now; an average keeps the one of now."""
+        if not self._has_feeds(market):
+            return _none()
         price = self._price(market)
         if self.aggregation == AVERAGE:
             self.world.set(self._key("averages", market), price | self.world.now << 87)
@@ -140,7 +151,7 @@ class NaiveOracle(Baseline):
 
     def peek(self, sender: str, market: int) -> Prices:
         """The same, keeping nothing."""
-        return _flat(self._price(market))
+        return _flat(self._price(market)) if self._has_feeds(market) else _none()
 
     def _price(self, market: int) -> int:
         if self.aggregation in (MEAN, MEDIAN):

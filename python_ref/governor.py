@@ -6,7 +6,7 @@ checked where they pass, by selector, on every path. All externals, views includ
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from eth_hash.auto import keccak
@@ -17,13 +17,23 @@ from python_ref.world import Key, World, require
 
 GRACE_S = 14 * 86_400
 """Seconds in which a call that is due may run."""
-MAX_DATA = 1024
+MAX_DATA = 4096
 """Bytes of calldata that a call may have."""
 SET_RISK = keccak(b"set_risk(uint256,uint256)")[:4]
 SET_LIMITS = keccak(b"set_limits(uint256,uint256)")[:4]
 ADD_MARKET = keccak(b"add_market(uint256,uint256,uint256,uint256,address)")[:4]
 
 ZERO_ADDRESS = "0x" + "00" * 20
+
+
+class Oracle(Protocol):
+    """What of the oracle needs no timelock."""
+
+    def tighten_rules(self, sender: str, market: int, rules: Sequence[int], /) -> None:
+        """Replace a book's rules by tighter ones."""
+
+    def replace_feed(self, sender: str, market: int, i: int, feed: Sequence[Any], /) -> None:
+        """Replace a feed that fails."""
 
 
 class ClearingHouse(Protocol):
@@ -49,7 +59,7 @@ class Governor:
     """The contract ``Governor`` at ``address``. Words: ``("Governor", variable, *indices)``.
 
     ``call(sender, target, data)`` runs a raw call on the models; ``domain(target)`` is the clearing house at an
-    address; ``has_code(target)`` says whether a contract lives there.
+    address, or the oracle; ``has_code(target)`` says whether a contract lives there.
     """
 
     def __init__(
@@ -60,7 +70,7 @@ class Governor:
         guardian: str,
         delay: int,
         call: Callable[[str, str, bytes], None],
-        domain: Callable[[str], ClearingHouse],
+        domain: Callable[[str], Any],
         has_code: Callable[[str], bool],
     ) -> None:
         """Start unsealed; ``delay`` in seconds. ``governor: owner is zero``, ``governor: delay is zero``."""
@@ -156,7 +166,7 @@ class Governor:
         """
         self._require_owner_or_guardian(sender)
         self.check_risk(sender, word)
-        house = self.domain(target)
+        house: ClearingHouse = self.domain(target)
         old = Risk.unpack(house.load_market(self.address, market)[2])
         new = Risk.unpack(word)
         require(new.initial >= old.initial, "governor: initial loosens")
@@ -180,7 +190,7 @@ class Governor:
         """
         self._require_owner_or_guardian(sender)
         self.check_limits(sender, word)
-        house = self.domain(target)
+        house: ClearingHouse = self.domain(target)
         old_word = house.load_market(self.address, market)[3]
         old, new = Limits.unpack(old_word), Limits.unpack(word)
         require(new.oi_cap <= old.oi_cap, "governor: oi_cap loosens")
@@ -189,6 +199,18 @@ class Governor:
         require((word ^ old_word) >> 184 << 184 & ~receipts == 0, "governor: other limits change")
         self._emit("LimitsTightened", target=target, market=market, word=word)
         house.set_limits(self.address, market, word)
+
+    def tighten_feeds(self, sender: str, oracle: str, market: int, rules: Sequence[int]) -> None:
+        """Replace a book's rules at once. ``governor: not guardian``, and what the oracle refuses."""
+        self._require_owner_or_guardian(sender)
+        feeds: Oracle = self.domain(oracle)
+        feeds.tighten_rules(self.address, market, rules)
+
+    def replace_feed(self, sender: str, oracle: str, market: int, i: int, feed: Sequence[Any]) -> None:
+        """Replace a failing feed at once. ``governor: not guardian``, and what the oracle refuses."""
+        self._require_owner_or_guardian(sender)
+        feeds: Oracle = self.domain(oracle)
+        feeds.replace_feed(self.address, market, i, feed)
 
     # ---- views -------------------------------------------------------------------------------------
 

@@ -29,9 +29,15 @@ from python_ref.constants import (
     RANK_LEVERAGE,
     SCALE_SPAN,
     SCALE_STEP,
+    STATE_DEGRADED,
+    STATE_FROZEN,
+    STATE_LIVE,
+    STATE_RECOVERY,
+    STATE_SETTLEMENT,
     WAD,
 )
 from python_ref.ideal import AccountView, BookView
+from python_ref.oracle_words import BPS, MASK_87, Feed, Rules
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
 from python_ref.world import Event, Key, World
 
@@ -76,6 +82,7 @@ class Snapshot:
     def __init__(self, world: World, contract: str = "ClearingHouse") -> None:
         self.words: dict[Key, int] = {key[1:]: word for key, word in world.words.items() if key[0] == contract}
         self.now = world.now
+        self.paused = _pauses(world)
         self.contract = contract
         self.scope: Scope | None = None
         """None: anything may differ."""
@@ -85,6 +92,7 @@ class Snapshot:
         keys = {key[1:] for key in written if key[0] == self.contract}
         new = type(self).__new__(type(self))
         new.contract, new.now, new.words = self.contract, world.now, dict(self.words)
+        new.paused = _pauses(world)
         for key in keys:
             word = world.get((self.contract, *key))
             if word:
@@ -181,9 +189,18 @@ class Snapshot:
         """Funding of every market brought to now (SPEC §6.1); a market without an index, FROZEN, stands still."""
         moved: dict[int, int] = {}
         for market, m in self.markets.items():
-            paid = Fraction(m.rate * index.get(market, 0) * (self.now - m.accrued), PPM * FUNDING_PERIOD_S)
+            elapsed = max(0, self.now - self.paused[market] - m.accrued)
+            paid = Fraction(m.rate * index.get(market, 0) * elapsed, PPM * FUNDING_PERIOD_S)
             moved[market] = m.funding + floor(paid)
         return moved
+
+    def is_settled(self, market: int) -> bool:
+        """Whether a position of the market was claimed at its final price: from then on the house is between."""
+        return bool(self.word("settled") >> market & 1)
+
+    def is_settling(self, market: int) -> bool:
+        """Whether the market is being claimed and the last claim is still to come."""
+        return self.is_settled(market) and not self.word("settled") >> (MAX_MARKETS + market) & 1
 
     def late(self, account: bytes) -> int:
         """Units that wait for the end of the bad debt."""
@@ -265,6 +282,11 @@ def read_book(snapshot: Snapshot) -> BookView:
     return BookView(accounts, domain.claim_index, domain.bad_debt, domain.exposed, residues)
 
 
+def _pauses(world: World) -> list[int]:
+    """Seconds without a price that each market's clock leaves out (SPEC §6.1), from the oracle's word (SPEC §14.1)."""
+    return [world.get(("PriceOracle", "cache", market)) >> 228 for market in range(MAX_MARKETS)]
+
+
 def _band_key(word: int) -> BandKey:
     """Market, side and label out of the index of a band's word."""
     return word >> 9, bool(word >> 8 & 1), word & 255
@@ -287,7 +309,7 @@ def inv_1_open_interest_matches(s: Snapshot) -> None:
         shorts, longs = held.get((market, False), 0), held.get((market, True), 0)
         assert words.residue >= 0, f"INV-1: residue of market {market} is {words.residue}"
         assert shorts == words.oi, f"INV-1: short bands of market {market} hold {shorts}, the counter {words.oi}"
-        assert longs + words.residue == words.oi, (
+        assert s.is_settled(market) or longs + words.residue == words.oi, (
             f"INV-1: market {market}: long {longs} + residue {words.residue} is not short {words.oi}"
         )
         for is_long in (False, True):
@@ -319,7 +341,9 @@ def inv_1_sizes_lie_on_the_house_side(s: Snapshot) -> None:
             assert total >= oi, f"INV-1: shorts of market {market}, band {band} owe {total}, less than {oi}"
     for market, owned in longs.items():
         oi = s.markets[market].oi
-        assert owned <= oi, f"INV-1: longs of market {market} own {owned}, more than is owed: {oi}"
+        assert s.is_settled(market) or owned <= oi, (
+            f"INV-1: longs of market {market} own {owned}, more than is owed: {oi}"
+        )
 
 
 def inv_1_leg_bits_match_positions(s: Snapshot) -> None:
@@ -360,16 +384,21 @@ def inv_4_counters_equal_their_sums(s: Snapshot) -> None:
         word = s.accounts[account]
         assert word.has_late == (s.late(account) > 0), f"INV-4: late flag of {account.hex()}"
         assert word.exposed or word.cash >= 0, f"INV-4: exempt account {account.hex()} owes {-word.cash}"
-    assert d.open_receipts == len(working), f"INV-4: {d.open_receipts} receipts counted, {len(working)} open"
+    settling = sum(s.is_settling(market) for market in s.markets)
+    assert d.open_receipts == len(working) + settling, (
+        f"INV-4: {d.open_receipts} receipts counted, {len(working)} open and {settling} markets being claimed"
+    )
     for market in s.touched_markets:
         counted = Limits.unpack(s.word("markets", market << 3 | 3)).open_receipts
-        held = sum(word.legs >> market & 1 for word in working)
+        held = sum(word.legs >> market & 1 for word in working) + s.is_settling(market)
         assert counted == held, f"INV-4: market {market} counts {counted} open receipts, accounts {held}"
 
 
 def inv_4_pots_cover_pending_cash(s: Snapshot, dust: int = POT_DUST) -> None:
     """INV-4: a market's pot holds what its positions have pending, up to the dust that the reserve backs."""
     for market in s.touched_markets:
+        if s.is_settling(market):
+            continue  # the pot lends what the other side has still to pay
         pot = s.markets[market].pot
         pending = sum(legs[market].pending for legs in s.all_legs.values() if market in legs)
         assert pot + dust >= pending, f"INV-4: pot of market {market} is {pot}, pending {pending}"
@@ -432,7 +461,7 @@ def inv_8_adl_never_grows_or_flips(before: Snapshot, after: Snapshot, events: It
     log = list(events)
     named = {e.fields["account"] for e in log if e.name == "PositionChanged"}
     named |= {e.fields[who] for e in log if e.name == "TakenOver" for who in ("account", "bucket")}
-    named |= {e.fields["account"] for e in log if e.name in ("Settled", "Reranked")}
+    named |= {e.fields["account"] for e in log if e.name in ("Settled", "Reranked", "Claimed")}
     cut = {(e.fields["market"], e.fields["is_long"], e.fields["band"]) for e in log if e.name == "BandDeleveraged"}
     for account in before.all_legs if after.scope is None else before.all_legs.keys() & after.scope.legs:
         if account in named:
@@ -544,6 +573,86 @@ def inv_17_adl_keeps_the_healthy_healthy(
             assert new.equity + dust >= new.maintenance, f"INV-17: ADL broke {account.hex()}: {old} to {new}"
 
 
+def inv_13_states_allow(before: Snapshot, after: Snapshot, events: Iterable[Event], states: Mapping[int, int]) -> None:
+    """INV-13: what a call did is allowed in the state of the market in which it did it (SPEC §15).
+
+    ``states``: by which state the oracle let each market be judged in the call.
+    """
+    still = {m for m, state in states.items() if state in (STATE_FROZEN, STATE_SETTLEMENT)}
+    claimed = {(e.fields["account"], e.fields["market"]) for e in events if e.name == "Claimed"}
+    for account in before.all_legs if after.scope is None else before.all_legs.keys() & after.scope.legs:
+        for market in still & before.all_legs[account].keys():
+            old, new = before.all_legs[account][market].size, after.leg(account, market).size
+            if (account, market) in claimed or (0 < old <= DUST_SIZE and new == 0):
+                continue  # a long band's last dust may go with a claim (SPEC §4.4)
+            assert old == new, f"INV-13: {account.hex()} went from {old} to {new} in market {market}, {states[market]=}"
+    for e in events:
+        f, allowed = e.fields, _ALLOWED.get(e.name)
+        if allowed is not None:
+            state = states[f["market"]]
+            assert state in allowed, f"INV-13: {e.name} in state {state} of market {f['market']}"
+        if e.name == "Traded":
+            for account in (f["buyer"], f["seller"]):
+                old, new = before.leg(account, f["market"]).size, after.leg(account, f["market"]).size
+                grows = abs(new) > abs(old) or old * new < 0
+                assert not grows or states[f["market"]] == STATE_LIVE, f"INV-13: {account.hex()} went to {new}"
+        elif e.name == "Liquidated" and states[f["market"]] == STATE_DEGRADED:
+            held, taken = abs(before.leg(f["account"], f["market"]).size), abs(f["size"])
+            limits = Limits.unpack(before.word("markets", f["market"] << 3 | 3))
+            small = ceil(Fraction(limits.min_size * INDEX_ONE, before.domain.claim_index))
+            half = (held + 1) // 2
+            assert held <= small or taken <= half or held - half <= DUST_SIZE, f"INV-13: {taken} of {held} liquidated"
+        elif e.name in ("Withdrawn", "Transferred"):
+            account = f["account" if e.name == "Withdrawn" else "from_account"]
+            worst = max((states[m] for m in before.legs(account)), default=STATE_LIVE)
+            assert worst <= STATE_DEGRADED, f"INV-13: {e.name} from {account.hex()} in state {worst}"
+
+
+_SOUND = (STATE_LIVE, STATE_DEGRADED)
+_ALLOWED = {
+    "Traded": (*_SOUND, STATE_RECOVERY),
+    "Liquidated": _SOUND,
+    "TakenOver": _SOUND,
+    "Netted": _SOUND,
+    "BandDeleveraged": _SOUND,
+    "LegClosed": _SOUND,
+    "FundingAccrued": (*_SOUND, STATE_RECOVERY),
+    "Claimed": (STATE_SETTLEMENT,),
+    "SettlementOpened": (STATE_SETTLEMENT,),
+}
+"""In which states of its market an event may come about."""
+
+
+def inv_16_quorum_agrees(world: World, book: int, names: Mapping[str, str]) -> None:
+    """INV-16: an index that was accepted now lies within the outlier band of a quorum of the feeds configured.
+
+    Read afresh from what the feeds say, by ``names`` of their addresses; two provider groups at least are among them.
+    """
+
+    def word(variable: str, *index: int) -> int:
+        return world.get(("PriceOracle", variable, book, *index))
+
+    rules = Rules.unpack(word("rules"))
+    n, index = word("rules") & 0xF, word("cache") & MASK_87
+    unit = world.get(("PriceOracle", "cache", rules.quote)) & MASK_87 if rules.quote else WAD
+    agreeing = []
+    for place in range(n):
+        feed = Feed.unpack(word("feeds", place), word("bounds", place))
+        name = names[feed.source]
+        answer, stamp = world.get((name, "answer")), world.get((name, "updated_at"))
+        if world.get((name, "mode")) or world.get((name, "decimals")) != feed.decimals:
+            continue
+        if not feed.least < answer < feed.most or not world.now - feed.max_age <= stamp <= world.now + 15:
+            continue
+        # the index is the median over the quote, rounded down: the median lies in [index, index + 1) times the quote
+        price = answer * 10 ** (18 - feed.decimals) * WAD
+        gap = max(index * unit - price, price - (index + 1) * unit, 0)
+        if gap * BPS <= rules.outlier * (index + 1) * unit:
+            agreeing.append(feed.group)
+    assert len(agreeing) > n // 2, f"INV-16: of the {n} feeds of book {book} {len(agreeing)} agree with {index}"
+    assert len(set(agreeing)) > 1, f"INV-16: one provider alone stands behind {index}, the index of book {book}"
+
+
 def check_all(
     world: World,
     vault_units: int,
@@ -554,12 +663,14 @@ def check_all(
     index: Mapping[int, int] | None = None,
     queues: Collection[int] = (),
     written: Collection[Key] | None = None,
+    states: Mapping[int, int] | None = None,
 ) -> Snapshot:
     """Check what can be checked after a call; returns the snapshot, to serve as the next ``before``.
 
     ``vault_units`` is the ledger's token balance in WAD units; ``acted_for`` the accounts whose owner or operator
     called or signed; ``index`` the accepted index per market; ``queues`` the markets whose policy is ``BandQueue``;
-    ``written`` all keys written since ``before``, which spares the rest (None: look at everything).
+    ``states`` by which the oracle let each market be judged; ``written`` all keys written since ``before``, which
+    spares the rest (None: look at everything).
     """
     after = Snapshot(world) if before is None or written is None else before.after(world, written)
     log = list(events)
@@ -579,6 +690,8 @@ def check_all(
         inv_8_adl_never_grows_or_flips(before, after, log)
         inv_11_index_only_falls(before, after)
         inv_12_rebase_leaves_ratios(before, after, log)
+        if states is not None:
+            inv_13_states_allow(before, after, log, states)
         if index is not None:
             inv_17_adl_keeps_the_healthy_healthy(before, after, log, index)
     return after

@@ -5,6 +5,8 @@ Mirror of ``contracts/LiquidationDesk.vy``, a delegate of the ClearingHouse.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from python_ref import constants as c
 from python_ref.default_manager import DefaultManager
 from python_ref.fixed_math import mul_div_down, mul_div_up
@@ -93,6 +95,8 @@ class LiquidationDesk(DefaultManager):
             stamped = self.load_account_word(account)
             stamped.liquidated = self.world.now
             self.store_account_word(account, stamped)
+            # the taker may grow: the position is in the market already
+            venue.prices = replace(venue.prices, state=c.STATE_LIVE)
         before = m.oi
         self._shift(venue, account, change, cash)
         taker_word = self._ready(taker)

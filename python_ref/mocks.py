@@ -123,6 +123,10 @@ class MockOracle(Baseline):
         """Keep the price of a fill, whoever tells it."""
         self.world.set(self._key("reported", market), price)
 
+    def reported(self, sender: str, market: int) -> int:
+        """Price of the last fill, WAD."""
+        return self.world.get(self._key("reported", market))
+
 
 class NoReturnToken:
     """An ERC-20 whose transfers and approvals answer nothing; ``NoReturnToken.vy``. Amounts are atoms."""

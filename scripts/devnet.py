@@ -1,7 +1,8 @@
 """A running node with everything deployed and a small book: ``make devnet``, or ``python -m scripts.devnet``.
 
-Starts anvil with the wall clock's time, deploys ``scripts/deployment/demo.yaml``, opens a book in which one account is
-ready to be liquidated, writes ``deployments/local.json``, prints what to do next and stays up until interrupted.
+Starts anvil with the wall clock's time (put forward by a minute or two while a price falls), deploys
+``scripts/deployment/demo.yaml``, opens a book in which one account is ready to be liquidated, writes
+``deployments/local.json``, prints what to do next and stays up until interrupted.
 """
 
 from __future__ import annotations
@@ -21,8 +22,9 @@ from pathlib import Path
 import click
 from eth_account import Account
 from rich.console import Console
+from web3.types import RPCEndpoint
 
-from python_ref.constants import INDEX_ONE, PPM, WAD
+from python_ref.constants import BPS, INDEX_ONE, PPM, STATE_LIVE, WAD
 from python_ref.margin import requirement
 from scripts.chain.anvil import find_anvil
 from scripts.chain.artifacts import artifact
@@ -35,6 +37,8 @@ from scripts.wallet import ROLES, Wallet
 
 DEFAULT_PORT = 8545
 _START_TIMEOUT_S = 20.0
+_STEPS = 200
+"""Minutes after which a price has surely come to rest."""
 
 
 @click.command()
@@ -88,7 +92,7 @@ class Book:
     notional: int
     cash: int  # of the weak account
     price: int
-    fallen: int  # price that leaves it with 85 % of maintenance
+    fallen: int  # what the feeds say that leaves it with 85 % of maintenance
     trade: int
     deposit: int
 
@@ -96,13 +100,17 @@ class Book:
 def plan_book(config: Config) -> Book:
     """A book that fits the first market's parameters, whatever they are."""
     market = config.markets[0]
-    risk, price = market.risk, market.mock_price or 0
+    risk, quote = market.risk, config.books.get(market.rules.quote)
+    quoted, width_bps = WAD, market.width_bps
+    if market.rules.quote and quote is not None:
+        quoted, width_bps = quote.mock_price or WAD, width_bps + quote.width_bps
+    price = (market.mock_price or 0) * WAD // quoted
     unit, lot = 10 ** (18 - config.token_decimals), 10**market.limits.lot_exp
     grain = 10 ** (18 - market.feeds[0].decimals)
     trade = _up(max(WAD, market.limits.min_size), lot)
     size = 10 * trade
     notional = size * price // WAD
-    width, fee = notional * market.width_bps // 10_000, notional * risk.taker_fee // PPM
+    width, fee = notional * width_bps // BPS, notional * risk.taker_fee // PPM
 
     def require(rate: int, money: int) -> int:
         return requirement(rate, risk.depth, money * WAD, INDEX_ONE) // WAD + 1
@@ -110,7 +118,7 @@ def plan_book(config: Config) -> Book:
     # initial margin and what entering costs, and half a percent to spare
     cash = _up(require(risk.initial, notional + width) + width + fee + notional // 200, unit)
     equity = require(risk.maintenance, notional) * 85 // 100
-    fallen = (notional - cash + fee + equity) * WAD // size * 10_000 // (10_000 + market.width_bps)
+    fallen = (notional - cash + fee + equity) * quoted // size * BPS // (BPS + width_bps)
     deposit = require(risk.initial, 2 * notional) + notional // 10
     tens = 10 ** max(len(str(deposit)) - 2, 18)
     digits = 10 ** max(len(str(fallen)) - 6, 0)
@@ -138,7 +146,26 @@ def open_book(deployment: Deployment, config: Config) -> None:
             share = min(listed.fund_cap, liquidity // (2 * len(config.markets)))
             deployment.send("fill the bucket", "BackstopFund", "top_up", market, share)
     wallet.trade("weak", "maker", 0, book.size, book.price)
-    wallet.set_price(0, book.fallen)
+    let_fall(wallet, config, book.fallen)
+
+
+def let_fall(wallet: Wallet, config: Config, price: int) -> None:
+    """The first market falls to ``price`` in steps that its breaker lets through, and rests until it is LIVE again.
+
+    The chain's clock is put forward by a minute after each step.
+    """
+    market, clock = config.markets[0], wallet.by("deployer").web3.provider
+    now, widest = market.mock_price or 0, min(market.rules.jump or BPS, BPS // 2)
+    for _ in range(_STEPS):
+        now = max(price, now - now * widest // (2 * BPS))
+        now -= now % 10 ** (18 - market.feeds[0].decimals)
+        found = wallet.set_price(0, now)
+        if now == price and found.mark == found.index and found.state == STATE_LIVE:
+            return
+        clock.make_request(RPCEndpoint("evm_increaseTime"), [60])
+    raise DeploymentError(
+        f"markets[0].oracle.rules: the market is not LIVE at {format_wad(price)} after {_STEPS} minutes"
+    )
 
 
 def tell(deployment: Deployment, config: Config, console: Console) -> None:
@@ -176,9 +203,10 @@ def _mocked(path: Path, policy: str | None) -> Config:
     config = load_config(path)
     if config.token is not None:
         raise DeploymentError(f"{path}: token.address: a devnet has mocks only; say token.mock")
-    for i, market in enumerate(config.markets):
-        if market.mock_price is None:
-            raise DeploymentError(f"{path}: markets[{i}].oracle.feeds: a devnet has mocks only; say oracle.mock")
+    for at, books in (("quotes", config.quotes), ("markets", config.markets)):
+        for i, book in enumerate(books):
+            if book.mock_price is None:
+                raise DeploymentError(f"{path}: {at}[{i}].oracle.feeds: a devnet has mocks only; say oracle.mock")
     if policy is not None:
         config = replace(config, markets=tuple(replace(m, policy=POLICIES[policy]) for m in config.markets))
     return config

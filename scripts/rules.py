@@ -3,10 +3,16 @@
 from __future__ import annotations
 
 from python_ref import price_oracle as o
-from python_ref.price_oracle import Rules
+from python_ref.oracle_words import Rules
 
 STATES = ("LIVE", "DEGRADED", "FROZEN", "RECOVERY", "SETTLEMENT")
 """Names of the oracle's states."""
+
+CODES = (
+    "OK", "CALL_FAILED", "SHORT", "NONPOSITIVE", "INCOMPLETE", "FUTURE", "STALE", "OUT_OF_RANGE", "BOUND", "REGRESS",
+    "PHASE", "DECIMALS",
+)  # fmt: skip
+"""Why a feed does not count, by code (SPEC §14.2)."""
 
 PROFILES = {
     "off": Rules(),

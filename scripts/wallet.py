@@ -19,13 +19,15 @@ from rich.table import Table
 from python_ref import constants as c
 from python_ref.bands import Bands
 from python_ref.ledger import account_id
+from python_ref.oracle_words import Prices
 from python_ref.orders import FILLED_BITS, SEQ_BITS, Order, sign_order
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position
 from scripts.deployment import DeploymentError, one_line
 from scripts.deployment.config import format_wad, parse_wad
 from scripts.deployment.core import FOLDER, Deployment, open_deployment
 from scripts.deployment.sender import Receipt, RpcSender, dev_key
-from scripts.deployment.verify import STATES, values
+from scripts.deployment.verify import prices_of
+from scripts.rules import STATES
 
 ROLES = {"deployer": 0, "guardian": 1, "trader": 2, "maker": 3, "weak": 4, "provider": 5}
 """Account of the public mnemonic by role."""
@@ -104,9 +106,9 @@ class Wallet:
         atoms = self._approve(role, "BackstopFund", money)
         self.send(role, "provide", "BackstopFund", "deposit", atoms)
 
-    def prices(self, market: int) -> tuple[Any, ...]:
-        """index, mark, low, high, credit_low, credit_high, state."""
-        return values(self.read("PriceOracle", "peek", market))
+    def prices(self, market: int) -> Prices:
+        """What the oracle would answer in the next block."""
+        return prices_of(self.deployment, market)
 
     def trade(self, taker: str, maker: str, market: int, size: int, price: int) -> int:
         """Both sign, the taker settles; he buys for positive ``size``. The size that traded."""
@@ -140,8 +142,8 @@ class Wallet:
         )
         return self.event(receipt, "ClearingHouse", "Liquidated")
 
-    def set_price(self, market: int, price: int) -> None:
-        """Let the mock feeds of a market answer ``price`` and poke the oracle until it says so."""
+    def set_price(self, market: int, price: int) -> Prices:
+        """Let the mock feeds of a market answer ``price``, and the oracle read them: what it makes of that."""
         listed = self.deployment.data["parameters"]["markets"][market]
         for i, feed in enumerate(listed["feeds"]):
             answer, rest = divmod(price, 10 ** (18 - feed["decimals"]))
@@ -151,11 +153,11 @@ class Wallet:
                 )
             self.send("deployer", "set_answer", f"MockFeed{market}.{i}", "set_answer", answer)
         for _ in range(5):
-            self.send("deployer", "poke", "PriceOracle", "poke", market)
-            if self.prices(market)[0] == price:
-                return
-            time.sleep(1)  # one poke per second of block time has an effect
-        raise DeploymentError(f"price: the oracle stays at {format_wad(self.prices(market)[0])}")
+            receipt = self.send("deployer", "poke", "PriceOracle", "poke", market)
+            if any(log["address"] == self.deployment.addresses["PriceOracle"] for log in receipt.logs):
+                return self.prices(market)
+            time.sleep(1)  # one poke per second of block time has an effect, and somebody else made it
+        raise DeploymentError("price: the oracle does not read its feeds; run this again")
 
     def event(self, receipt: Receipt, label: str, name: str) -> Any:
         """Fields of the first event of that name."""
@@ -253,7 +255,7 @@ def deposit(wallet: Wallet, amount: int, role: str) -> None:
 def trade(wallet: Wallet, market: str, side: str, size: int, price: int | None, against: str, role: str) -> None:
     """Sign an order and the maker's, and settle the pair."""
     index = wallet.find_market(market)
-    price = price or wallet.prices(index)[0]
+    price = price or wallet.prices(index).index
     filled = wallet.trade(role, against, index, size if side == "buy" else -size, price)
     done = {"buy": "bought", "sell": "sold"}[side]
     click.echo(f"{role} {done} {format_wad(filled)} of market {market} at {format_wad(price)}")
@@ -284,9 +286,9 @@ def liquidate(wallet: Wallet, account: str, market: str, max_size: int, role: st
 @_command
 def price(wallet: Wallet, market: str, price: int) -> None:
     """Let the mock feeds of MARKET answer PRICE."""
-    index = wallet.find_market(market)
-    wallet.set_price(index, price)
-    click.echo(f"market {market} is at {format_wad(price)}, {STATES[wallet.prices(index)[-1]]}")
+    found = wallet.set_price(wallet.find_market(market), price)
+    refused = f": it does not take {format_wad(price)} for now" if found.state == c.STATE_FROZEN else ""
+    click.echo(f"market {market} is at {format_wad(found.index)}, {STATES[found.state]}{refused}")
 
 
 @main.command()

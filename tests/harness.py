@@ -120,10 +120,10 @@ class ModuleHarness(Margin):
         """``margin.price_share``."""
         return price_share(equity, leg_margin, total, size)
 
-    def accrue(self, fields: Market, index: int, state: int) -> Market:
+    def accrue(self, fields: Market, index: int, state: int, paused: int) -> Market:
         """``Margin._accrue`` at these prices."""
         m = Market(**vars(fields))
-        self._accrue(m, Prices(index, index, 0, 0, 0, 0, state), self.world.now)
+        self._accrue(m, Prices(index, index, 0, 0, 0, 0, state, paused), self.world.now)
         return m
 
     # ---- bands

@@ -83,6 +83,8 @@ def peek(market: uint256) -> IPriceOracle.Prices:
     """
     @notice The same, keeping nothing.
     """
+    if sources.counts[market] == 0:
+        return sources._none()
     return sources._flat(self._price(market))
 
 
@@ -91,6 +93,8 @@ def _poke(market: uint256) -> IPriceOracle.Prices:
     """
     @notice The price of now; an average keeps it.
     """
+    if sources.counts[market] == 0:
+        return sources._none()
     price: uint256 = self._price(market)
     if AGGREGATION == AVERAGE:
         self.averages[market] = price | (block.timestamp << 87)

@@ -64,6 +64,8 @@ def _prices(market: uint256) -> IPriceOracle.Prices:
     """
     @notice The usual two checks. A stamp in the future underflows, as it does in the field.
     """
+    if sources.counts[market] == 0:
+        return sources._none()
     feed: uint256 = sources.feeds[market][0]
     price: uint256 = 0
     updated_at: uint256 = 0

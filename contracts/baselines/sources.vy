@@ -126,6 +126,17 @@ def _ask(feed: uint256) -> (uint256, uint256):
 
 @pure
 @internal
+def _none() -> IPriceOracle.Prices:
+    """
+    @notice What a market without feeds has: no price, and FROZEN.
+    """
+    nothing: IPriceOracle.Prices = empty(IPriceOracle.Prices)
+    nothing.state = c.STATE_FROZEN
+    return nothing
+
+
+@pure
+@internal
 def _flat(price: uint256) -> IPriceOracle.Prices:
     """
     @notice One number for everything, always LIVE.

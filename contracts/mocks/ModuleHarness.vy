@@ -254,13 +254,14 @@ def price_share(equity: int256, leg_margin: uint256, total: uint256, size: int25
 
 @external
 @view
-def accrue(fields: words.Market, index: uint256, state: uint256) -> words.Market:
+def accrue(fields: words.Market, index: uint256, state: uint256, paused: uint256) -> words.Market:
     """
     @notice `margin._accrue` at these prices.
     """
     prices: IPriceOracle.Prices = empty(IPriceOracle.Prices)
     prices.index = index
     prices.state = state
+    prices.paused = paused
     return margin._accrue(fields, prices)
 
 

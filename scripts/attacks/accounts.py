@@ -33,8 +33,8 @@ class Standing:
         return self.equity < 0
 
 
-class _Discard(Exception):
-    """Ends a look at the model, so that nothing of it stays."""
+class _Discard(Revert):
+    """Ends a look at the model, so that the world rolls back what the look wrote."""
 
 
 class Accounts:
@@ -86,16 +86,15 @@ class Accounts:
 
         def look() -> None:
             found.append(self.house._assess(account, self.house.load_account_word(account), None, 0))
-            raise _Discard
+            raise _Discard("")
 
-        world = self.system.twin.world
         try:
-            world.transact(look)
+            self.system.twin.world.transact(look)
+        except _Discard:
+            return found[0]
         except Revert:
             return None
-        except _Discard:
-            pass
-        return found[0]
+        raise AssertionError("unreachable")
 
     def would(self, contract: str, function: str, sender: str, *args: object) -> bool:
         """Whether the model would let the call through; nothing is kept."""
@@ -103,14 +102,14 @@ class Accounts:
 
         def look() -> None:
             self.system.twin._invoke(model, function, sender, args)
-            raise _Discard
+            raise _Discard("")
 
         try:
             self.system.twin.world.transact(look)
-        except Revert:
-            return False
         except _Discard:
             return True
+        except Revert:
+            return False
         raise AssertionError("unreachable")
 
     def most(self, contract: str, function: str, sender: str, args: tuple[object, ...], place: int, top: int) -> int:

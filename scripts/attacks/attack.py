@@ -474,6 +474,7 @@ ACTIONS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "liquidate": (("account", "taker"), ("market",)),
     "resolve": (("account",), ()),
     "poke": ((), ("market",)),
+    "answer": ((), ("market", "feed", "price")),
     "settle": ((), ("market", "by")),
     "claim": (("account",), ("market",)),
     "set_feeds": ((), ("market", "price", "decimals", "truth", "rules")),
@@ -543,7 +544,7 @@ class _Steps:
             return node.value if node.value in PRICES else node.wad(1)
         if key == "share":
             return Fraction(node.rate(), c.PPM)
-        if key in ("place", "decimals"):
+        if key in ("place", "decimals", "feed"):
             return node.whole(0, 18)
         if key == "truth":
             return node.flag()
@@ -559,7 +560,7 @@ def _listed(node: Node) -> list[Node]:
 
 
 def _wishes(node: Node | None) -> dict[str, tuple[Wish, ...]]:
-    wishes: dict[str, tuple[Wish, ...]] = {deployment: () for deployment in DEPLOYMENTS}
+    wishes: dict[str, tuple[Wish, ...]] = dict.fromkeys(DEPLOYMENTS, ())
     if node is not None:
         for deployment, lines in node.fields(DEPLOYMENTS).items():
             wishes[deployment] = read_wishes(lines)

@@ -57,11 +57,11 @@ class Wish:
 def read_wishes(node: Node) -> tuple[Wish, ...]:
     """The lines for one deployment.
 
-    ``"<= 0"``, ``">= 1e6"``, ``"0"``, ``"1.2 .. 1.4"``, ``"<= typical"`` (as in the run of the other deployment), ``none``
-    for what never happened; ``states: DEGRADED@300 FROZEN@600+-60`` names every state entered after the first LIVE, in
-    order, with the second (give or take two steps), and ``…`` at the end where more may follow; ``states: LIVE`` that
-    none was; ``codes: 0:STALE 1:11`` that these feeds showed these codes, whatever else. ``lost`` in front marks a
-    loss that is known not to be defended.
+    ``"<= 0"``, ``">= 1e6"``, ``"0"``, ``"1.2 .. 1.4"``, ``"<= typical"`` (as in the run of the other deployment),
+    ``none`` for what never happened; ``states: DEGRADED@300 FROZEN@600+-60`` names every state entered after the first
+    LIVE, in order, with the second (give or take two steps), and ``...`` at the end where more may follow;
+    ``states: LIVE`` that none was; ``codes: 0:STALE 1:11`` that these feeds showed these codes, whatever else.
+    ``lost`` in front marks a loss that is known not to be defended.
     """
     wishes = []
     for metric, wanted in node.items():

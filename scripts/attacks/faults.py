@@ -182,6 +182,13 @@ class Source:
         if words is not None:
             yield "set_round", words
 
+    def push(self, price: Fraction, t: int) -> tuple[int, ...]:
+        """The five words of an answer that somebody makes it give now."""
+        self.round += 1
+        self.answer, self.answered_at = floor(price * 10**self.decimals), t
+        number, stamp = self.phase << PHASE_SHIFT | self.round, self.begin + t
+        return number, self.answer, stamp, stamp, number
+
     def value(self, active: list[Fault], t: int) -> Fraction:
         """What it takes the price to be."""
         path = next((fault.path for fault in active if fault.path), self.truth)

@@ -28,7 +28,7 @@ PARAMETERS = {
 COSTS = {
     "wrongful_notional": ("wrongful liquidations ($)", money),
     "bad_debt": ("bad debt ($)", money),
-    "user_lockout_seconds": ("time users could not reduce", seconds),
+    "user_lockout_seconds": ("users locked out (s)", seconds),
 }
 """What is to be small, by the metric of a run."""
 
@@ -99,6 +99,7 @@ def clouds(points: Sequence[Point]) -> dict[str, Any]:
                     },
                     text=[tell(point) for point in group],
                     hovertemplate="%{text}<extra></extra>",
+                    cliponaxis=False,
                 ),
                 row=1,
                 col=column,
@@ -113,8 +114,8 @@ def effects(points: Sequence[Point]) -> dict[str, Any]:
     drawing = make_subplots(
         rows=len(COSTS),
         cols=len(PARAMETERS),
-        shared_xaxes=True,
-        shared_yaxes=True,
+        shared_xaxes="columns",
+        shared_yaxes="rows",
         vertical_spacing=0.05,
         horizontal_spacing=0.02,
     )
@@ -137,9 +138,9 @@ def effects(points: Sequence[Point]) -> dict[str, Any]:
                 col=column + 1,
             )
             if column == 0:
-                drawing.update_yaxes(title_text=title.replace(" (", "<br>("), row=row + 1, col=1)
-        drawing.update_xaxes(type="category", row=1, col=column + 1)
-        drawing.update_xaxes(type="category", title_text=f"{name} ({unit})", row=len(COSTS), col=column + 1)
+                drawing.update_yaxes(title_text=title.replace(" ", "<br>", 1), row=row + 1, col=1)
+        drawing.update_xaxes(title_text=f"{name} ({unit})", row=len(COSTS), col=column + 1)
+    drawing.update_xaxes(type="category")
     drawing.update_yaxes(rangemode="tozero")
     return _finished(drawing, 520)
 

@@ -7,6 +7,7 @@ from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path as File
 
 from python_ref.constants import WAD
@@ -106,7 +107,7 @@ def read_history(node: Node, folder: File) -> tuple[Row, ...]:
     rows = [_row(node, path.name, i, cells) for i, cells in enumerate(table[1:], 2) if cells]
     if not 0 < len(rows) <= MAX_ROWS:
         raise node.fail(f"{path.name} has {len(rows)} rounds; 1 to {MAX_ROWS} are wanted")
-    for before, after in zip(rows, rows[1:], strict=False):
+    for before, after in pairwise(rows):
         if after.timestamp < before.timestamp:
             raise node.fail(f"{path.name}: timestamp {after.timestamp} comes after {before.timestamp}; sort the rows")
     return tuple(rows)
@@ -168,7 +169,7 @@ def read_pace(node: Node) -> Pace:
         if len(pair) != 2:
             raise part.fail("a part is [from, seconds of a step]")
         parts.append((pair[0].seconds(), _step(pair[1])))
-    if not parts or parts[0][0] != 0 or any(a[0] >= b[0] for a, b in zip(parts, parts[1:], strict=False)):
+    if not parts or parts[0][0] != 0 or any(a[0] >= b[0] for a, b in pairwise(parts)):
         raise node.fail("parts begin at 0 and rise")
     return Pace(tuple(parts))
 

@@ -1,5 +1,6 @@
 "use strict";
-// Unpacks and draws a chart when it is about to come into view; two buttons change its scales.
+// Unpacks and draws a chart when it is about to come into view; two buttons change the scales of prices.
+// Variants of an attack are shown in the summary on demand.
 
 async function unpack(text) {
   const bytes = Uint8Array.from(atob(text), (c) => c.charCodeAt(0));
@@ -11,6 +12,7 @@ async function draw(plot) {
   const figure = await unpack(plot.querySelector("script").textContent);
   plot.textContent = "";
   await Plotly.newPlot(plot, figure.data, figure.layout, { displayModeBar: false, responsive: true });
+  if (!figure.layout.meta?.ranges) return;
   const { log, ranges } = figure.layout.meta;
   const chosen = { log, own: false };
   const tools = plot.previousElementSibling;
@@ -29,6 +31,7 @@ async function draw(plot) {
       change[axis + ".matches"] = chosen.own || column === 1 ? null : "y";
       change[axis + ".showticklabels"] = chosen.own || column === 1;
       change[axis + ".type"] = kind;
+      change[axis + ".tickmode"] = kind === "log" && !chosen.own ? "array" : "auto";
       change[axis + ".range"] = range[kind];
     }
     Plotly.relayout(plot, change);
@@ -47,4 +50,9 @@ const near = new IntersectionObserver(
   },
   { rootMargin: "600px" },
 );
+for (const button of document.querySelectorAll(".more")) {
+  const toggle = () => button.setAttribute("aria-expanded", !button.closest("tbody").classList.toggle("closed"));
+  button.addEventListener("click", toggle);
+  toggle();
+}
 for (const plot of document.querySelectorAll(".plot")) near.observe(plot);

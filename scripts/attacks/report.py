@@ -1,36 +1,34 @@
 """The runs of the attacks as one page of HTML that needs nothing else: ``python -m scripts.attacks.report``.
 
-Script, style and data are in the page, and its content security policy forbids the browser every request.
 Exit codes: 0 written; 2 the results cannot be read.
 """
 
 from __future__ import annotations
 
-import base64
-import gzip
 import json
 import sys
 from pathlib import Path
 from typing import Any
 
 import click
-import jinja2
-from markupsafe import Markup
-from plotly.offline import get_plotlyjs
 from rich.console import Console
 
 from scripts.attacks import report_text as text
-from scripts.attacks.report_plot import TITLES, fault_span, figure
+from scripts.attacks.expect import DUST
+from scripts.attacks.report_page import render
+from scripts.attacks.report_plot import fault_span, figure
 from scripts.attacks.report_series import sample
-from scripts.attacks.report_verdict import LOST, MEANING, Attack, attacks
+from scripts.attacks.report_verdict import LOST, MEANING, Variant, attacks, worst
 from scripts.attacks.result import CODES, DEPLOYMENTS, RESULTS, STATES, Run, read
 
-HERE = Path(__file__).parent
 PAGE = RESULTS.with_name("report.html")
 ACCOUNTS = 60
 """Rows of the table of what happened to accounts."""
 TOUCHED = ("liquidation", "takeover", "adl", "resolve", "rebase")
 """Events of that table."""
+
+JUDGED = ("attacker_profit", "wrongful_count", "bad_debt", "time_in_state", "user_lockout_seconds")
+"""Metrics that are shown though they be zero."""
 
 
 class ResultsError(ValueError):
@@ -80,46 +78,44 @@ def _complaint(run: Run) -> str:
 def page(runs: list[Run]) -> str:
     """The whole page; :class:`ValueError` if a run is there twice."""
     found = attacks(runs)
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(HERE),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.globals.update(
-        text=text, deployments=DEPLOYMENTS, titles=TITLES, meaning=MEANING, codes=CODES, fault_span=fault_span
-    )
-    return environment.get_template("report.html.j2").render(
+    return render(
+        "report.html.j2",
+        text=text,
+        deployments=DEPLOYMENTS,
+        meaning=MEANING,
+        codes=CODES,
+        dust=DUST,
+        fault_span=fault_span,
+        worst=worst,
         attacks=[attack for attack in found if not attack.control],
         controls=[attack for attack in found if attack.control],
         everything=found,
-        lost=[attack for attack in found if attack.verdict == LOST],
+        count=sum(len(attack.variants) for attack in found),
+        lost=[attack for attack in found if any(variant.verdict == LOST for variant in attack.variants)],
         verdicts={verdict: sum(attack.verdict == verdict for attack in found) for verdict in MEANING},
         calls=sum(run.calls for run in runs),
         chains=sorted({run.chain for run in runs}),
-        drawing=_drawing,
+        figure=lambda variant: figure(list(variant.runs.values())),
+        seen=_seen,
+        measured=_measured,
         touched=_touched,
-        style=Markup((HERE / "report.css").read_text()),
-        script=Markup((HERE / "report.js").read_text()),
-        plotly=Markup(get_plotlyjs()),
     )
 
 
-def _drawing(attack: Attack) -> dict[str, Any]:
-    drawn = figure(list(attack.runs.values()))
-    seen = sorted({code for run in attack.runs.values() for step in run.codes for code in step if code > 0})
-    return {
-        "height": drawn["layout"]["height"],
-        "packed": pack(drawn),
-        "codes": [f"{code} {CODES[code]}" for code in seen],
-    }
+def _seen(variant: Variant) -> list[str]:
+    """Codes that some feed had, with their names."""
+    codes = {code for run in variant.runs.values() for step in run.codes for code in step if code > 0}
+    return [f"{code} {CODES[code]}" for code in sorted(codes)]
 
 
-def pack(value: Any) -> str:
-    """JSON, compressed by gzip and written in base64: a fifth of its length, and harmless in HTML."""
-    plain = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    return base64.b64encode(gzip.compress(plain, mtime=0)).decode()
+def _measured(variant: Variant) -> tuple[list[str], list[str]]:
+    """Metrics that some deployment has something of, and those that none has; never without the judged ones."""
+    shown = [
+        name
+        for name in text.METRICS
+        if name in JUDGED or any(getattr(run.metrics, name) not in (0, None) for run in variant.runs.values())
+    ]
+    return shown, [name for name in text.METRICS if name not in shown]
 
 
 def _touched(run: Run) -> tuple[list[Any], int]:

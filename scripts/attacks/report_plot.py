@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from html import escape
-from math import log10
+from math import ceil, floor, log10
 from typing import Any
 
 import plotly.graph_objects as go
@@ -30,6 +30,8 @@ LOGARITHMIC = 4.0
 """Prices that differ by more than this factor are drawn on a logarithmic axis."""
 MARKS = 150
 """Events of one kind drawn in one chart; of more, an even sample."""
+TOLD = 12
+"""Events told where a mark stands for many."""
 INK = "#1b1f24"
 
 LINES = {
@@ -54,13 +56,15 @@ class Kind:
     colour: str
     size: int = 9
     shown: bool = True  # at first; the legend shows and hides
+    count: str = "middle right"  # where the number stands, if the mark is for several
 
 
-WRONGFUL = Kind("wrongful liquidation", "x", "#b00020", 10)
+WRONGFUL = Kind("wrongfully closed", "x", "#b00020", 10)
+UNDULY = Kind("deleveraged for a wrongful closing", "diamond-open", "#b00020", 15, count="bottom center")
 KINDS = {
     "liquidation": Kind("liquidation", "triangle-down", "#6b3f9c"),
     "takeover": Kind("inherited by the fund", "pentagon", "#0a6b57"),
-    "adl": Kind("deleveraged (ADL)", "diamond", "#e69f00"),
+    "adl": Kind("deleveraged (ADL)", "diamond-open", "#b07400", 15, count="bottom center"),
     "resolve": Kind("default resolved", "square", "#4a4a4a", 8),
     "rebase": Kind("claims cut", "star", "#a0006d", 11),
     "trade": Kind("trade of an actor", "circle-open", "#005b8f", 7),
@@ -79,7 +83,7 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
     """
     by_name = {run.deployment: run for run in runs}
     feeds = max(_feeds(run) for run in runs)
-    rows = ["state", *(f"feed {i + 1}" for i in range(feeds))]
+    rows = ["state", *(f"feed {i}" for i in range(feeds))]
     band = ROW * len(rows)
     plots = PRICES + GAP + band
     drawing = make_subplots(
@@ -116,6 +120,8 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
     drawing.update_yaxes(
         type="log" if log else "linear",
         range=ranges["all"]["log" if log else "linear"],
+        tickmode="array" if log else "auto",
+        **_decades(ranges["all"]),
         exponentformat="SI",
         gridcolor="#e3e7ea",
         zeroline=False,
@@ -204,35 +210,45 @@ def _answers(feeds: Sequence[Sequence[float]], t: Sequence[float], scale: float,
 
 
 def _events(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
-    groups: dict[str, tuple[Kind, list[Happening]]] = {}
+    """What happened, by kind; what happened at one time and price is one mark with a number beside it."""
+    groups: dict[Kind, dict[tuple[float, float], list[Happening]]] = {}
     for event in run.events:
-        kind = WRONGFUL if event.wrongful else KINDS.get(event.kind)
+        kind = kind_of(event)
         if kind is not None:
-            groups.setdefault(kind.name, (kind, []))[1].append(event)
+            groups.setdefault(kind, {}).setdefault((event.t, _height(run, event)), []).append(event)
     found = []
-    for kind, events in groups.values():
-        shown = sample(events, MARKS)
+    for kind in sorted(groups, key=lambda kind: -kind.size):  # small marks lie on great ones
+        shown = sample(list(groups[kind].items()), MARKS)
+        is_open = kind.symbol.endswith("open")
         found.append(
             go.Scatter(
-                x=[_short(event.t / scale) for event in shown],
-                y=[_short(_height(run, event)) for event in shown],
-                mode="markers",
+                x=[_short(t / scale) for (t, _), _ in shown],
+                y=[_short(price) for (_, price), _ in shown],
+                mode="markers+text",
                 marker={
                     "symbol": kind.symbol,
                     "size": kind.size,
                     "color": kind.colour,
-                    "line": {
-                        "width": 1.4 if kind.symbol.endswith("open") else 0.8,
-                        "color": kind.colour if kind.symbol.endswith("open") else "#ffffff",
-                    },
+                    "line": {"width": 1.4 if is_open else 0.8, "color": kind.colour if is_open else "#ffffff"},
                 },
-                text=[_tell(event) for event in shown],
-                hovertemplate=f"<b>{kind.name}</b> at %{{x}}<br>%{{text}}<extra></extra>",
+                text=[f" ×{len(events)}" if len(events) > 1 else "" for _, events in shown],
+                textposition=kind.count,
+                textfont={"size": 10, "color": kind.colour},
+                hovertext=["<br>".join(map(_tell, sample(events, TOLD))) for _, events in shown],
+                hovertemplate=f"<b>{kind.name}</b> at %{{x}}<br>%{{hovertext}}<extra></extra>",
                 visible=True if kind.shown else "legendonly",
+                cliponaxis=False,
                 **legend(kind.name),
             )
         )
     return found
+
+
+def kind_of(event: Happening) -> Kind | None:
+    """How an event is marked; None if it is not."""
+    if event.wrongful:
+        return UNDULY if event.kind == "adl" else WRONGFUL
+    return KINDS.get(event.kind)
 
 
 def _height(run: Run, event: Happening) -> float:
@@ -244,15 +260,16 @@ def _height(run: Run, event: Happening) -> float:
 
 
 def _tell(event: Happening) -> str:
-    size = f" {number(event.size)}" if event.size else ""
-    price = f" at {number(event.price)}" if event.price else ""
-    return escape(f"{event.account}{size}{price}".strip()) + f"<br>{escape(event.text)}"
+    return escape(event.text if event.account in event.text else f"{event.account}: {event.text}")
 
 
 def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
     starts, lengths, names, colours, texts, tells = [], [], [], [], [], []
-    series = [(run.state, STATE_ORDER)] + [([step[i] for step in run.codes], CODE_ORDER) for i in range(_feeds(run))]
+    judged = [[step[i] for step in run.codes] for i in range(_feeds(run))]
+    series = [(run.state, STATE_ORDER), *((codes, CODE_ORDER) for codes in judged)]
     for row, (values, order) in zip(rows, series, strict=False):
+        if row != "state" and max(values) < 0:
+            continue  # a deployment that does not judge its feeds
         for span in spans(run.t, values, _end(run), order):
             starts.append(_short(span.start / scale))
             lengths.append(_short(span.length / scale))
@@ -289,6 +306,8 @@ def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
 def _faults(drawing: go.Figure, run: Run, column: int, scale: float) -> None:
     for place, fault in enumerate(run.faults, 1):
         start, end = fault_span(fault, run)
+        if start >= end:
+            continue
         drawing.add_vrect(
             x0=_short(start / scale),
             x1=_short(end / scale),
@@ -326,7 +345,7 @@ def _titles(drawing: go.Figure) -> None:
 
 
 TITLES = {
-    "naive": "naive: one feed, its latest answer",
+    "naive": "naive: the latest answer",
     "typical": "typical: age and sign checked",
     "defended": "defended: this oracle",
 }
@@ -344,8 +363,19 @@ def _ranges(runs: Sequence[Run]) -> dict[str, list[float]]:
 
 
 def _range(least: float, most: float) -> list[float]:
-    margin = 0.06 * (most - least) or abs(most) / 100
+    margin = 0.08 * (most - least) or abs(most) / 100
     return [least - margin, most + margin]
+
+
+def _decades(ranges: dict[str, list[float]]) -> dict[str, list[Any]]:
+    """Ticks of a logarithmic axis that can be read: 1, 2, 5, 10, …, or only powers of ten where there are many."""
+    if "log" not in ranges:
+        return {}
+    low, high = ranges["log"]
+    span = high - low
+    steps = (1, 1.5, 2, 3, 4, 5, 7) if span < 1.3 else (1, 2, 5) if span < 4 else (1,)
+    ticks = [step * 10.0**power for power in range(floor(low), ceil(high)) for step in steps]
+    return {"tickvals": ticks, "ticktext": [number(tick) if 0.1 <= tick < 1e12 else f"{tick:.3g}" for tick in ticks]}
 
 
 def _extremes(runs: Sequence[Run]) -> tuple[float, float]:
@@ -362,7 +392,8 @@ def _extremes(runs: Sequence[Run]) -> tuple[float, float]:
 
 
 def _shown(event: Happening) -> bool:
-    return event.wrongful or (event.kind in KINDS and KINDS[event.kind].shown)
+    kind = kind_of(event)
+    return kind is not None and kind.shown
 
 
 def _feeds(run: Run) -> int:

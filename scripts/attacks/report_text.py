@@ -14,7 +14,7 @@ def number(value: float) -> str:
     """Three digits and a letter for the thousands: 12.3k, 4.56M, 1e+15."""
     size = abs(value)
     sign = MINUS if value < 0 else ""
-    if size < 0.005:
+    if size < 0.01:
         return "0"
     for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= 1e15:

@@ -68,7 +68,7 @@ class Expectation:
 class Metrics:
     """The metrics of research oracles §4. Money unless said otherwise; None: not measured on this chain."""
 
-    attacker_profit: float = 0.0  # what the attacker's accounts are worth at the true price, less what they put in
+    attacker_profit: float = 0.0  # what its accounts could be paid at the true price, and has been, less what it put in
     wrongful_count: int = 0  # closings, wholly or in part, of accounts healthy at the true price; once per account
     wrongful_notional: float = 0.0  # their size at the true price
     double_liq: int = 0  # accounts wrongfully closed whose opposite side was wrongfully closed, too

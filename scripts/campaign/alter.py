@@ -9,6 +9,7 @@ from functools import cache
 from typing import Any
 
 from python_ref.ledger import account_id, owner_of
+from python_ref.oracle_words import Feed, Rules
 from python_ref.orders import Order, Signature, hash_order, recover, sign_order
 from scripts.campaign.regimes import REGIMES
 from scripts.chain import CHAIN_ID, START
@@ -29,6 +30,10 @@ FIXED = (
     "expiry",
     "started_at",
     "updated_at",
+    "round_id",
+    "answered_in",
+    *(f.name for f in fields(Rules)),
+    *(f.name for f in fields(Feed)),
 )
 """Numbers that are no amounts: names, stamps and packed words."""
 
@@ -62,6 +67,9 @@ def _map(value: Any, name: str, parameter: Mapping[str, Any], change: Change) ->
     if isinstance(value, Signature):
         return value
     if isinstance(value, list | tuple):
+        if parameter["type"] == "tuple":
+            members = parameter["components"]
+            return tuple(_map(item, p["name"], p, change) for item, p in zip(value, members, strict=True))
         return tuple(_map(item, name, element_of(parameter), change) for item in value)
     return change(name, value)
 
@@ -156,7 +164,7 @@ def renumber(step: Step, moved: Mapping[int, int], fund: str) -> Step:
         return value if market is None or market not in moved else account_id(fund, moved[market] + 1)
 
     found = _FEED.fullmatch(step.name)
-    name = f"MockFeed{moved[int(found[1])]}.{found[2]}" if found else step.name
+    name = f"MockFeed{moved.get(int(found[1]), int(found[1]))}.{found[2]}" if found else step.name
     return replace(map_leaves(step, change), name=name)
 
 

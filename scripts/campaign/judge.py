@@ -10,7 +10,7 @@ from typing import Any
 
 from python_ref import constants as c
 from python_ref.ideal import IdealFollower
-from python_ref.invariants import Snapshot, check_all, read_book
+from python_ref.invariants import Snapshot, check_all, inv_16_quorum_agrees, read_book
 from python_ref.ledger import account_id
 from python_ref.words import Limits
 from python_ref.world import Event, Key
@@ -90,7 +90,7 @@ class Judge:
                 if any(e.name == "BandDeleveraged" for e in events)
                 else []
             )
-            frozen = not peeked or any(p.state == c.STATE_FROZEN for p in peeked)
+            frozen = not peeked or any(p.state >= c.STATE_FROZEN for p in peeked)
             self.seen = check_all(
                 world,
                 vault,
@@ -100,6 +100,7 @@ class Judge:
                 index=None if frozen else {m: p.index for m, p in enumerate(peeked)},
                 queues=self._queues(before) if peeked else (),
                 written=None if afresh else self._written,
+                states={m: self._state(m) for m in markets},
             )
             if afresh:
                 self._check_bookkeeping(before.after(world, self._written))
@@ -107,11 +108,30 @@ class Judge:
             if self.judged % self.ideal_every == 0 or _dust_wiped(before, self.seen):
                 self.compare()
         self._written = set()
+        for book in {e.fields["market"] for e in events if e.name == "PricePoked"}:
+            if self._state(book) in (c.STATE_LIVE, c.STATE_DEGRADED, c.STATE_RECOVERY):
+                inv_16_quorum_agrees(world, book, self._sources)
         if events:
             self.marks.update(marks_of(events, before, self.seen, system))
             if any(e.name == "ReceiptWritten" for e in events):
                 self._defaults = (world.now, self._defaults[1] + 1 if self._defaults[0] == world.now else 1)
                 self.marks["receipt: third of a second"] += self._defaults[1] == 3
+
+    def _state(self, book: int) -> int:
+        """By which state a book is judged in this block; FROZEN while it never had a price."""
+        stored = self.system.oracle._load(book)
+        return stored.state if stored.index else c.STATE_FROZEN
+
+    @property
+    def _sources(self) -> dict[str, str]:
+        """Names of the feeds by their addresses."""
+        return {address: feed.name for address, feed in self.system.oracle.contracts.items()}
+
+    def refused(self, contract: str, function: str, reason: str | None) -> None:
+        """Judge a call that was refused: no feed may have brought that about."""
+        asks = contract == "PriceOracle" and function in ("poke", "prices")
+        assert not asks, f"INV-16: {function} was refused: {reason!r}"
+        assert not str(reason).startswith("feed: "), f"INV-16: a feed made {contract}.{function} revert: {reason!r}"
 
     def compare(self) -> None:
         """Hold the model's book against the exact ledger."""

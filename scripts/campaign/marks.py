@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 
 from python_ref import constants as c
+from python_ref import price_oracle
 from python_ref.invariants import Snapshot
 from python_ref.ledger import account_id
 from python_ref.words import Limits
@@ -15,7 +16,14 @@ from python_ref.world import Event
 from scripts.system import System
 
 RANKS = {c.RANK_SINGLE: "single", c.RANK_PROFIT: "profit", c.RANK_LEVERAGE: "leverage"}
-STATES = {c.STATE_LIVE: "live", c.STATE_DEGRADED: "degraded", c.STATE_FROZEN: "frozen"}
+STATES = {
+    c.STATE_LIVE: "live",
+    c.STATE_DEGRADED: "degraded",
+    c.STATE_FROZEN: "frozen",
+    c.STATE_RECOVERY: "recovery",
+    c.STATE_SETTLEMENT: "settlement",
+}
+CAUSES = {n: name[6:].lower() for name, n in vars(price_oracle).items() if name.startswith("CAUSE_")}
 
 WHALE = 1_000_000 * c.WAD
 """Gons that a trade turns over to count as a whale's."""
@@ -33,6 +41,7 @@ def marks_of(events: Sequence[Event], before: Snapshot, after: Snapshot, system:
 
 
 def _traded(event: Event, before: Snapshot, after: Snapshot, system: System) -> Iterator[str]:
+    yield f"trade: {_state(event.fields['market'], system)}"
     if event.fields["quote"] >= WHALE:
         yield "trade: whale"
     if event.fields["size"] <= SPECK:
@@ -63,6 +72,7 @@ def _fund_rebased(event: Event, before: Snapshot, after: Snapshot, system: Syste
 def _liquidated(event: Event, before: Snapshot, after: Snapshot, system: System) -> Iterator[str]:
     left = after.legs(event.fields["account"])
     yield "liquidation: part" if event.fields["market"] in left else "liquidation: whole"
+    yield f"liquidation: {_state(event.fields['market'], system)}"
 
 
 def _deleveraged(event: Event, before: Snapshot, after: Snapshot, system: System) -> Iterator[str]:
@@ -106,11 +116,20 @@ def _receipt(event: Event, before: Snapshot, after: Snapshot, system: System) ->
         yield "receipt: several legs"
 
 
+def _state(market: int, system: System) -> str:
+    """By what state a market was judged in the call that has just gone through."""
+    return STATES[system.oracle._load(market).state]
+
+
 def _poked(event: Event, before: Snapshot, after: Snapshot, system: System) -> Iterator[str]:
     state = STATES[event.fields["state"]]
     yield f"oracle: {state}"
     if state == "frozen" and any(event.fields["market"] in legs for legs in after.all_legs.values()):
         yield "oracle: frozen with positions"
+
+
+def _changed(event: Event, before: Snapshot, after: Snapshot, system: System) -> Iterator[str]:
+    yield f"state: {STATES[event.fields['after']]} by {CAUSES[event.fields['cause']]}"
 
 
 def _failed(event: Event, before: Snapshot, after: Snapshot, system: System) -> Iterator[str]:
@@ -126,5 +145,6 @@ _NAMED = {
     ("ClearingHouse", "BandDeleveraged"): _deleveraged,
     ("ClearingHouse", "ReceiptWritten"): _receipt,
     ("PriceOracle", "PricePoked"): _poked,
+    ("PriceOracle", "StateChanged"): _changed,
     ("PriceOracle", "FeedFailed"): _failed,
 }

@@ -7,14 +7,17 @@ allowed is for the two sides to agree on. Accounts are named by their index, amo
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any
 
+from python_ref import constants as c
 from python_ref.ledger import owner_of
+from python_ref.oracle_words import Feed, Observation, Rules
+from scripts.campaign.setup import SEQUENCER_FEED
 from scripts.campaign.walk import OPERATOR, PROVIDERS, STRANGER, Walk
 from scripts.chain import Outcome
 from scripts.system import FILLER, GOVERNOR, KEEPER, WAD
 
-FEED_NORMAL, FEED_REVERTS = 0, 1
 CENT = 10**16
 
 
@@ -33,13 +36,13 @@ class Operations(Walk):
 
     def mark(self) -> Any:
         """Where :meth:`restart` returns to."""
-        return self.twin.snapshot(), self.judge.mark(), list(self.prices), list(self.answered), dict(self.system.salts)
+        return self.twin.snapshot(), self.judge.mark(), dict(self.prices), dict(self.answered), dict(self.system.salts)
 
     def restart(self, mark: Any) -> None:
         """Back to the mark; what was counted stays counted."""
         self.twin.revert(mark[0])
         self.judge.restart(mark[1])
-        self.prices, self.answered = list(mark[2]), list(mark[3])
+        self.prices, self.answered = dict(mark[2]), dict(mark[3])
         self.system.salts = dict(mark[4])
         self.twin.trace = []
 
@@ -48,25 +51,116 @@ class Operations(Walk):
 
     # Prices
 
-    def price(self, market: int, change_bps: int, feeds: int = 3) -> None:
-        """Move the price that the first ``feeds`` feeds answer, and poke."""
-        moved = max(WAD // 1_000, self.prices[market] * (10_000 + change_bps) // 10_000)
-        self.set_price(market, moved, feeds)
+    def sources(self, book: int) -> list[str]:
+        """Names of the feeds that a book reads now, by place."""
+        return [self._feed_names[feed.source] for feed in self.system.oracle._feeds(book)]
 
-    def set_price(self, market: int, price: int, feeds: int = 3) -> None:
-        """Let the first ``feeds`` feeds answer ``price`` (WAD), and poke."""
-        scaled = price // 10 ** (18 - self.setup.specs[market].feed_decimals)
-        for feed in range(feeds):
-            self.feed(market, feed, "set_answer", scaled)
-        self.step("PriceOracle", "poke", KEEPER, market)
-        self.answered[market] = self.now
-        if feeds >= 2:
-            self.prices[market] = price
+    @cached_property
+    def _feed_names(self) -> dict[str, str]:
+        named = (self.system.feed_name(b, i) for b, s in self.setup.books.items() for i in range(s.n_feeds + 1))
+        return {self.twin.address(name): name for name in named}
 
-    def feed_mode(self, market: int, feed: int, mode: int) -> None:
+    def price(self, book: int, change_bps: int, feeds: int | None = None) -> None:
+        """Move the price that the first ``feeds`` feeds answer, all by default, and poke."""
+        moved = max(WAD // 1_000, self.prices[book] * (10_000 + change_bps) // 10_000)
+        self.set_price(book, moved, feeds)
+
+    def set_price(self, book: int, price: int, feeds: int | None = None) -> None:
+        """Let the first ``feeds`` feeds answer ``price`` (WAD, per unit of collateral), and poke."""
+        sources = self.sources(book)
+        answering = sources[:feeds]
+        for name in answering:
+            self.answer(book, name, price)
+        self.poke(book)
+        self.answered[book] = self.now
+        if 2 * len(answering) > len(sources):
+            self._note_price(book, price)
+
+    def _note_price(self, book: int, price: int) -> None:
+        """What feeds of other books say in this unit changes with it."""
+        before, self.prices[book] = self.prices[book], price
+        for market, spec in enumerate(self.setup.specs):
+            if book and spec.rules.quote == book:
+                self.prices[market] = self.prices[market] * before // price
+
+    def scaled(self, book: int, price: int) -> int:
+        """A price per unit of collateral as a feed of that book answers it."""
+        spec = self.setup.books[book]
+        in_quote = price * self.prices[spec.rules.quote] // WAD if spec.rules.quote else price
+        return max(1, in_quote // 10 ** (18 - spec.feed_decimals))
+
+    def answer(self, book: int, name: str, price: int) -> None:
+        """The next round of a feed, in the phase that the oracle saw last where it has left it."""
+        seen = self.last_seen(book, name)
+        now, round_id = self.now, self.twin.world.get((name, "round_id"))
+        if seen <= round_id < 2**80 - 1:
+            self.source(name, "set_answer", self.scaled(book, price))
+        else:
+            self.source(name, "set_round", seen + 1, self.scaled(book, price), now, now, seen + 1)
+
+    def last_seen(self, book: int, name: str) -> int:
+        """The last round that the oracle has seen of a feed; 0 of a feed that it does not read."""
+        sources = self.sources(book)
+        if name not in sources:
+            return 0
+        word = self.twin.world.get(("PriceOracle", "observations", book, sources.index(name)))
+        return Observation.unpack(word).round
+
+    def poke(self, book: int) -> None:
+        """Have the feeds read."""
+        self.step("PriceOracle", "poke", KEEPER, book)
+
+    def feed_mode(self, book: int, place: int, mode: int) -> None:
         """Break or mend a feed."""
-        self.feed(market, feed, "set_mode", mode)
-        self.step("PriceOracle", "poke", KEEPER, market)
+        self.source(self.sources(book)[place], "set_mode", mode)
+        self.poke(book)
+
+    def ask_prices(self, book: int) -> None:
+        """What both sides would answer now; a view, compared and counted nowhere."""
+        self.twin.view("PriceOracle", "peek", book)
+
+    def state(self, book: int) -> int:
+        """The state that the oracle stored last."""
+        return self.system.oracle._load(book).state
+
+    def is_settled(self, book: int) -> bool:
+        """Whether a market has ended."""
+        return self.state(book) == c.STATE_SETTLEMENT
+
+    @property
+    def is_over(self) -> bool:
+        """Whether every market has ended and nobody holds a position any more."""
+        ended = all(self.is_settled(m) for m in range(self.n_markets))
+        return ended and not any(self.legs(target) for target in self.seen.all_legs)
+
+    def is_due(self, book: int) -> bool:
+        """Whether a book's feeds would go stale soon, or old."""
+        spec = self.setup.books[book]
+        age = min(spec.max_age_s, spec.heartbeat_s or spec.max_age_s)
+        return self.now - self.answered[book] > age // 2 and not self.is_settled(book)
+
+    def rules(self, book: int) -> Rules:
+        """How the oracle judges a book now."""
+        return self.system.oracle._rules(book)
+
+    def feeds(self, book: int) -> list[Feed]:
+        """The feeds of a book now, by place."""
+        return self.system.oracle._feeds(book)
+
+    def spare(self, book: int) -> str:
+        """A feed of a book that the oracle does not read."""
+        spec, used = self.setup.books[book], self.sources(book)
+        names = (self.system.feed_name(book, i) for i in range(spec.n_feeds + 1))
+        return next(name for name in names if name not in used)
+
+    @property
+    def uptime(self) -> str:
+        """Name of the uptime feed."""
+        return SEQUENCER_FEED
+
+    def sequencer(self, answer: int, since: int) -> None:
+        """What the uptime feed says: 0 is up."""
+        self.source(SEQUENCER_FEED, "set_round", 1, answer, since, self.now, 1)
 
     # Money
 
@@ -159,8 +253,16 @@ class Operations(Walk):
 
     def resolve(self, who: int, others: Sequence[int] = ()) -> bool:
         """An account, or beyond the traders a bucket of the fund."""
-        target = self.accounts[who] if who < len(self.accounts) else self.bucket(who - len(self.accounts))
-        return self._house("resolve", KEEPER, target, tuple(self.accounts[i] for i in others)).ok
+        return self._house("resolve", KEEPER, self.everybody[who], tuple(self.accounts[i] for i in others)).ok
+
+    @property
+    def everybody(self) -> tuple[bytes, ...]:
+        """The traders' accounts, then the buckets of the fund."""
+        return (*self.accounts, *(self.bucket(k) for k in range(self.n_markets)))
+
+    def claim(self, who: int, market: int) -> bool:
+        """The end of a position in a market that has ended; beyond the traders a bucket's."""
+        return self._house("claim", KEEPER, self.everybody[who], market).ok
 
     def rebase(self) -> bool:
         """Cut the claims."""
@@ -168,10 +270,9 @@ class Operations(Walk):
 
     def broke(self) -> list[int]:
         """Who is bankrupt or has an open receipt; a bucket is counted on after the traders."""
-        everybody = (*self.accounts, *(self.bucket(k) for k in range(self.n_markets)))
         return [
             k
-            for k, target in enumerate(everybody)
+            for k, target in enumerate(self.everybody)
             if self.is_bankrupt(target) or (target in self.seen.accounts and self.seen.accounts[target].in_receipt)
         ]
 

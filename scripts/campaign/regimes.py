@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
 from python_ref import constants as c
-from scripts.campaign.setup import SPECS, Setup
+from python_ref.oracle_words import Rules
+from scripts.campaign.setup import ALT, FIRST_QUOTE, MAJOR, OFF, SPECS, USD, Setup, with_oracle
 from scripts.system import LIMITS, RISK, WAD, MarketSpec
 
 CALM = (-60, -25, -10, -5, 5, 10, 25, 60)
@@ -47,6 +48,9 @@ BASE: dict[str, float] = {
     "operate": 0.5,
     "trespass": 0.7,
     "blunder": 2,
+    "nurse": 1,
+    "refeed": 0.1,
+    "tighten_rules": 0.1,
 }
 """Weights of the moves that every regime mixes in unless it says otherwise."""
 
@@ -83,6 +87,8 @@ class Regime:
     """Where the exact ledger's fractions grow too long, its deployment goes on without it instead of ending."""
     decimals: int | None = None
     """Fixed where the regime is about them; else campaigns rotate."""
+    own_oracle: bool = False
+    """Feeds and rules are those of the set-up, because the regime is about them; else campaigns rotate."""
 
     def reached(self, tally: Mapping[str, int]) -> bool:
         """Whether a walk with these counts has been in the regime."""
@@ -220,17 +226,124 @@ REGIMES: tuple[Regime, ...] = (
     ),
     Regime(
         "feeds",
-        "feeds that are stale, revert, lie, and come back",
+        "feeds that are stale, revert, lie, regress, change phase or scale, and come back",
         {
-            **{f"feed: code {code}": 1 for code in range(1, 8)},
+            **{f"feed: code {code}": 1 for code in range(1, 12)},
             "oracle: degraded": 3,
             "oracle: frozen with positions": 1,
+            "state: frozen by quorum": 1,
+            "state: live by hold": 1,
             "event:PriceOracle.FeedRecovered": 3,
             "reason: market: frozen": 1,
             "reason: market: not live": 1,
         },
-        mix(spoil=12, heal=5),
+        mix(spoil=14, heal=5, refeed=3),
         pauses=(1, 13, 60, 600, 2_000, 4_000),
+    ),
+    Regime(
+        "breaker",
+        "prices that leap, are waited for or confirmed, and creep away from their own past",
+        {
+            "state: frozen by trip": 3,
+            "state: recovery by confirmed": 1,
+            "state: recovery by calm": 1,
+            "state: degraded by grace": 1,
+            "state: degraded by soft": 1,
+            "state: live by hold": 1,
+            "trade: recovery": 1,
+            "reason: market: frozen": 1,
+        },
+        mix(leap=4, creep=2, nurse=14, drift=6, close=12),
+        setup=Setup(specs=(*with_oracle(SPECS[:1], 5, ALT), *with_oracle(SPECS[1:], 3, MAJOR))),
+        moves_bps=CALM,
+        own_oracle=True,
+    ),
+    Regime(
+        "doubt",
+        "liquidations, takeovers and defaults at a price in doubt",
+        {
+            "trade: degraded": 3,
+            "liquidation: degraded": 3,
+            "state: degraded by few": 1,
+            "reason: liquidation: too soon": 1,
+            "reason: market: in recovery": 1,
+            "reason: market: not live": 1,
+        },
+        only(trade=16, doubt=6, halve=5, grind=3, bust=2, inherit=1, nurse=5, heal=3, close=2, deposit=4, clean=1),
+        setup=Setup(specs=with_oracle(SPECS, 3, replace(OFF, hold=60, grace=60, calm=13))),
+        load=(40, 80, 95),
+        moves_bps=CALM,
+        own_oracle=True,
+    ),
+    Regime(
+        "quotes",
+        "a unit of collateral that loses its par, and an L2 that stands still",
+        {
+            "state: frozen by quote": 1,
+            "state: degraded by quote": 1,
+            "state: frozen by sequencer": 1,
+            "state: recovery by calm": 1,
+        },
+        mix(depeg=4, outage=1, nurse=12, spoil=1, heal=4),
+        setup=Setup(
+            specs=(
+                *with_oracle(
+                    (replace(SPECS[0], rules=Rules(quote=FIRST_QUOTE)), replace(SPECS[2], feed_decimals=18)), 5, ALT
+                ),
+                *with_oracle((replace(SPECS[1], rules=Rules(quote=FIRST_QUOTE)),), 3, OFF),
+            ),
+            quotes=with_oracle((USD,), 3, replace(MAJOR, jump=500, calm=13, grace=60)),
+            sequencer=True,
+        ),
+        moves_bps=CALM,
+        own_oracle=True,
+    ),
+    Regime(
+        "old",
+        "answers that are old but count",
+        {"state: degraded by old": 1, "state: live by hold": 1, "state: frozen by quorum": 1},
+        mix(doze=8, heal=2),
+        setup=Setup(
+            specs=tuple(
+                replace(spec, max_age_s=7_200, heartbeat_s=300) for spec in with_oracle(SPECS, 3, replace(OFF, hold=30))
+            )
+        ),
+        moves_bps=CALM,
+        own_oracle=True,
+    ),
+    Regime(
+        "custody",
+        "feeds that die and are replaced, rules that are tightened, books that change feeds in mid-life",
+        {
+            "event:PriceOracle.FeedsSet": 3,
+            "event:PriceOracle.FeedReplaced": 1,
+            "event:PriceOracle.RulesTightened": 1,
+            "event:PriceOracle.FeedRecovered": 1,
+            "reason: oracle: not live": 1,
+            "reason: oracle: loosens": 1,
+            "reason: oracle: feed answers": 1,
+        },
+        mix(refeed=8, replace_feed=6, tighten_rules=3, nurse=12, heal=4),
+        setup=Setup(specs=(*with_oracle(SPECS[:2], 5, replace(ALT, hold=13)), *with_oracle(SPECS[2:], 7, OFF))),
+        moves_bps=CALM,
+        own_oracle=True,
+    ),
+    Regime(
+        "settlement",
+        "markets that end: positions claimed at the last price, by anybody and in any order",
+        {
+            "state: settlement by settled": 1,
+            "event:ClearingHouse.SettlementOpened": 1,
+            "event:ClearingHouse.Claimed": 6,
+            "event:ClearingHouse.SettlementClosed": 1,
+            "reason: oracle: not settleable": 1,
+            "reason: market: settled": 1,
+            "reason: margin: frozen": 1,
+        },
+        mix(end_market=1.2, claim=4, inherit=1, crash=1, withdraw=6, nurse=2),
+        setup=Setup(specs=with_oracle(SPECS, 3, replace(OFF, freeze=300))),
+        load=(15, 40, 80, 95),
+        own_oracle=True,
     ),
     Regime(
         "crowd",
@@ -309,7 +422,7 @@ REGIMES: tuple[Regime, ...] = (
             "reason: governor: too early": 1,
             "reason: fill: open interest cap": 1,
         },
-        mix(govern=16, hand_over=3),
+        mix(govern=16, hand_over=3, refeed=2, tighten_rules=1, replace_feed=1),
         load=(5, 15, 40, 80),
     ),
     Regime(
@@ -359,3 +472,17 @@ BY_NAME = {regime.name: regime for regime in REGIMES}
 
 DECIMALS = (6, 18, 8, 0)
 """Of the collateral token, in the order in which campaigns rotate through them."""
+
+ORACLES = ((3, OFF), (5, ALT), (7, OFF), (3, MAJOR), (5, OFF), (7, ALT))
+"""Feeds of a market and the rules by which it judges them, in the order in which campaigns rotate through them."""
+
+
+def varied(regime: Regime, turn: int) -> Setup:
+    """The regime's set-up when it comes up for the ``turn``-th time."""
+    setup = replace(
+        regime.setup, decimals=DECIMALS[turn % len(DECIMALS)] if regime.decimals is None else regime.decimals
+    )
+    if regime.own_oracle:
+        return setup
+    n_feeds, rules = ORACLES[turn % len(ORACLES)]
+    return replace(setup, specs=with_oracle(setup.specs, n_feeds, rules))

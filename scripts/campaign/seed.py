@@ -13,7 +13,7 @@ from random import Random
 from typing import Any
 
 from scripts.campaign.operations import Operations
-from scripts.campaign.regimes import BY_NAME, DECIMALS, REGIMES, Regime
+from scripts.campaign.regimes import BY_NAME, REGIMES, Regime, varied
 from scripts.campaign.replay import Recorded
 from scripts.campaign.setup import Setup
 from scripts.campaign.steering import Steering
@@ -122,9 +122,8 @@ def run_seed(task: Task, seed: int, pulse: Callable[[Pulse], None] | None = None
     while result.steps < task.steps and result.failure is None:
         own = BY_NAME[task.regimes[seed % len(task.regimes)]]
         turn = seed // len(task.regimes) + result.lives
-        decimals = DECIMALS[turn % len(DECIMALS)] if own.decimals is None else own.decimals
         with make_chain(task.backend) as chain:
-            life = _Life(chain, task, own, replace(own.setup, decimals=decimals), r, result)
+            life = _Life(chain, task, own, varied(own, turn), r, result)
             life.live(min(LIFE, task.steps - result.steps), pulse, began)
             digest.update(life.digest())
         result.lives += 1
@@ -150,7 +149,7 @@ class _Life:
         try:
             steering.open()
             self._note(self.regime)
-            while ops.steps < steps and ops.outcomes[STUCK] < 3:
+            while ops.steps < steps and ops.outcomes[STUCK] < 3 and not ops.is_over:
                 if ops.judge.heavy and not ops.judge.detached:
                     if not self.regime.long_lived:
                         break

@@ -73,7 +73,6 @@ def with_oracle(specs: Sequence[MarketSpec], n_feeds: int, rules: Rules) -> tupl
     )
 
 
-
 @dataclass(frozen=True)
 class Setup:
     """One deployment: everything that :func:`build` needs, and nothing of the walk upon it.

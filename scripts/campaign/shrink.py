@@ -311,7 +311,14 @@ class Shrinker:
 
     def simplify_setup(self) -> None:
         """Parameters back to what a file need not say."""
-        for changed in ({"decimals": 6}, {"cooldown_s": COOLDOWN_S}, {"delay_s": Setup.delay_s}):
+        plain: tuple[dict[str, Any], ...] = (
+            {"decimals": 6},
+            {"cooldown_s": COOLDOWN_S},
+            {"delay_s": Setup.delay_s},
+            {"sequencer": False},
+            {"quotes": (), "specs": tuple(replace(s, rules=replace(s.rules, quote=0)) for s in self.setup.specs)},
+        )
+        for changed in plain:
             self._with_setup(replace(self.setup, **changed))
         for market in range(len(self.setup.specs)):
             for spec in self._simpler_specs(market):
@@ -334,8 +341,15 @@ class Shrinker:
                 if f.name != "rank":
                     value = replace(getattr(spec, group), **{f.name: getattr(default, f.name)})
                     yield replace(spec, **{group: value})
-        for name in ("feed_decimals", "max_age_s", "outlier_bps", "width_bps"):
+        for name in ("feed_decimals", "max_age_s", "outlier_bps", "width_bps", "n_feeds", "heartbeat_s"):
             yield replace(self.setup.specs[market], **{name: getattr(plain, name)})
+        quote = self.setup.specs[market].rules.quote
+        yield replace(self.setup.specs[market], rules=replace(plain.rules, quote=quote))
+        for f in fields(plain.rules):
+            if f.name != "quote":
+                spec = self.setup.specs[market]
+                rules = replace(spec.rules, **{f.name: getattr(plain.rules, f.name)})
+                yield replace(spec, rules=rules)
 
     def simplify_numbers(self) -> None:
         """Amounts to fewer digits, then to smaller ones; equal numbers of the same meaning together, then alone."""

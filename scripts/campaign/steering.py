@@ -12,13 +12,13 @@ from random import Random
 from python_ref import constants as c
 from python_ref.governor import GRACE_S
 from python_ref.ledger import owner_of
-from scripts.campaign.governance import Governance
-from scripts.campaign.operations import CENT, FEED_NORMAL, Operations
+from scripts.campaign.mishaps import Mishaps
+from scripts.campaign.operations import CENT, Operations
 from scripts.campaign.orders import OrderBook
 from scripts.campaign.regimes import Regime
 from scripts.campaign.trespass import BLUNDERS, TRESPASSES
 from scripts.campaign.walk import PROVIDERS
-from scripts.system import FILLER, KEEPER, WAD
+from scripts.system import FILLER, WAD
 
 WRONG_RISKS: tuple[dict[str, int], ...] = (
     {"maintenance": 0},
@@ -59,15 +59,12 @@ FUND_MOVES = (
 )
 
 
-class Steering:
+class Steering(Mishaps):
     """One random generator at the wheel of one walk. :meth:`move` takes the next move; ``regime`` may be changed."""
 
     def __init__(self, ops: Operations, regime: Regime, r: Random) -> None:
-        self.ops = ops
-        self.regime = regime
-        self.r = r
+        super().__init__(ops, regime, r)
         self.book = OrderBook(ops)
-        self.governance = Governance(ops)
 
     def open(self) -> None:
         """Money for accounts, treasury and buckets, as the regime has it."""
@@ -88,10 +85,6 @@ class Steering:
 
     # Choosing
 
-    def market(self) -> int:
-        """Any."""
-        return self.r.randrange(self.ops.n_markets)
-
     def usable(self, market: int) -> list[int]:
         """Accounts that trade in ``market``: second subaccounts keep to one market each."""
         ops = self.ops
@@ -105,6 +98,15 @@ class Steering:
         """Who can open most in ``market``."""
         usable = [k for k in self.usable(market) if k not in but]
         return max(usable, key=lambda k: self.ops.room(self.ops.accounts[k], market))
+
+    def taker(self, market: int, who: int) -> int:
+        """Who can take an account's position; of a market in doubt only somebody who reduces by it."""
+        ops = self.ops
+        size = ops.legs(ops.accounts[who]).get(market, 0)
+        mirror = [k for k in self.holders(market) if ops.legs(ops.accounts[k])[market] * size < 0]
+        if ops.state(market) == c.STATE_LIVE or not mirror:
+            return self.richest(market, who)
+        return max(mirror, key=lambda k: abs(ops.legs(ops.accounts[k])[market]))
 
     def pair(self, market: int) -> tuple[int, int]:
         """Two who can trade, if there are any."""
@@ -120,69 +122,13 @@ class Steering:
         word = self.ops.seen.accounts.get(self.ops.accounts[who])
         return bool(word and word.exposed) or not (domain.bad_debt or domain.open_receipts)
 
-    # Time and prices
+    # Time
 
     def wait(self) -> None:
         """Some time passes; feeds that would go stale are answered again."""
         self.ops.advance(self.r.choice(self.regime.pauses))
         if "spoil" not in self.regime.mix or self.r.random() < 0.5:
             self.refresh()
-
-    def refresh(self) -> None:
-        """Answer every feed that is about to go stale with the price as it is."""
-        ops = self.ops
-        for market, at in enumerate(ops.answered):
-            if ops.now - at > ops.setup.specs[market].max_age_s // 2:
-                ops.set_price(market, ops.prices[market])
-
-    def shock(self, market: int, change_bps: int, feeds: int = 3) -> None:
-        """A price move that the oracle takes notice of: a poke works once in a second."""
-        self.ops.advance(1)
-        # prices wander, and the ledger has a highest one; keep them within a factor of 100 of the listing
-        spec, price = self.ops.setup.specs[market], self.ops.prices[market]
-        if price > spec.price * 100 if change_bps > 0 else price * 100 < spec.price:
-            change_bps = -change_bps
-        self.ops.price(market, max(-9_000, change_bps), feeds)
-
-    def drift(self) -> None:
-        """A price moves; sometimes not all feeds say so."""
-        self.shock(self.market(), self.r.choice(self.regime.moves_bps), self.r.choice((3,) * 18 + (2, 1)))
-
-    def spoil(self) -> None:
-        """A feed goes bad in one of the ways that feeds do."""
-        ops, market, feed, now = self.ops, self.market(), self.r.randrange(3), self.ops.now
-        spec = ops.setup.specs[market]
-        good = ops.prices[market] // 10 ** (18 - spec.feed_decimals)
-        ops.advance(1)
-        how = self.r.randrange(9)
-        if how < 3:
-            ops.feed_mode(market, feed, self.r.randrange(1, 6))
-            return
-        rounds = (
-            (1, 0, now, now, 1),
-            (1, -good, now, now, 1),
-            (1, good, now, 0, 1),
-            (1, good, now, now + 10_000, 1),
-            (1, good, 1, now - spec.max_age_s - 10, 1),
-            (2**80, good, now, now, 1),
-            (1, 2**128, now, now, 1),
-            (1, good * 10**12, now, now, 1),
-            (1, good * 12 // 10, now, now, 1),
-        )
-        for one in range(3) if how == 8 else (feed,):
-            ops.feed(market, one, "set_round", *self.r.choice(rounds))
-        ops.step("PriceOracle", "poke", KEEPER, market)
-        if self.r.random() < 0.3:
-            ops.step("PriceOracle", "prices", KEEPER, market)
-
-    def heal(self) -> None:
-        """All feeds answer well again."""
-        ops = self.ops
-        ops.advance(1)
-        for market in range(ops.n_markets):
-            for feed in range(3):
-                ops.feed(market, feed, "set_mode", FEED_NORMAL)
-            ops.set_price(market, ops.prices[market])
 
     # Money
 
@@ -345,7 +291,7 @@ class Steering:
         if found is None:
             return
         who, market = found
-        by = self.richest(market, who)
+        by = self.taker(market, who)
         for act in r.sample(("liquidate", "liquidate", "take_over", "resolve"), 2):
             if act == "liquidate":
                 self.ops.liquidate(who, market, by, r.choice((1, 100, 100)))
@@ -396,9 +342,29 @@ class Steering:
             return
         market = found[1]
         for who in self.short_of_margin(market)[:4]:
-            ops.liquidate(who, market, self.richest(market, who), r.choice((0, 20, 50, 100, 100, 100)))
+            ops.liquidate(who, market, self.taker(market, who), r.choice((0, 20, 50, 100, 100, 100)))
         if r.random() < 0.3:
             ops.liquidate_batch(market, self.richest(market))
+
+    def halve(self) -> None:
+        """In a market in doubt somebody short of margin is liquidated by halves."""
+        ops, r = self.ops, self.r
+        held = [m for m in range(ops.n_markets) if self.holders(m) and ops.state(m) <= c.STATE_DEGRADED]
+        if not held:
+            return
+        market = r.choice(held)
+        if ops.state(market) == c.STATE_LIVE:
+            self.doubt(market, 1)
+        found = self.squeeze(r.choice((30, 60, 90)), r.choice(self.holders(market)), market)
+        if found is None:
+            return
+        who = found[0]
+        for pause in (0, r.choice((1, 59)), 61):
+            ops.advance(pause)
+            self.refresh()
+            ops.liquidate(who, market, self.taker(market, who), r.choice((10, 100, 100)))
+        if r.random() < 0.3:
+            ops.liquidate_batch(market, self.taker(market, who))
 
     def dump(self) -> None:
         """Somebody below maintenance reduces, at a price that gives away more than is his, or not."""

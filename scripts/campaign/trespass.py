@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
 from eth_utils import keccak
 
 from python_ref.ledger import owner_of
+from python_ref.oracle_words import Feed, Rules
 from scripts.campaign.operations import CENT, Operations
 from scripts.campaign.setup import GUARDIAN
 from scripts.campaign.walk import PROVIDERS, STRANGER
@@ -33,6 +34,13 @@ TRESPASSES: tuple[Callable[[Operations, int], Call], ...] = (
     lambda o, m: ("ClearingHouse", "set_limits", (m, o.limits(m).pack())),
     lambda o, m: ("ClearingHouse", "set_policy", (m, STRANGER)),
     lambda o, m: ("PriceOracle", "set_governor", (STRANGER,)),
+    lambda o, m: ("PriceOracle", "set_reporter", (STRANGER,)),
+    lambda o, m: ("PriceOracle", "set_sequencer", (ZERO,)),
+    lambda o, m: ("PriceOracle", "report", (m, WAD)),
+    lambda o, m: ("PriceOracle", "set_feeds", (m, *_told(o.feeds(m), o.rules(m)))),
+    lambda o, m: ("PriceOracle", "tighten_rules", (m, o.rules(m).as_tuple())),
+    lambda o, m: ("PriceOracle", "replace_feed", (m, 0, o.feeds(m)[0].as_tuple())),
+    lambda o, m: ("PriceOracle", "settle", (m,)),
     lambda o, m: ("BackstopFund", "skim", (m, 1)),
     lambda o, m: ("BackstopFund", "set_cap", (m, 1)),
     lambda o, m: ("BackstopFund", "sell_inventory", (m, o.accounts[0], WAD)),
@@ -69,20 +77,30 @@ def _listing(o: Operations, market: int, anchor: int = WAD, **limits: int) -> Bl
     return _house("add_market", GOVERNOR, market, RISK.pack(), word, anchor, policy)
 
 
-def _addresses(o: Operations, market: int) -> tuple[str, ...]:
-    return tuple(o.twin.address(o.system.feed_name(market, i)) for i in range(3))
+def _told(feeds: Sequence[Feed], rules: Rules) -> tuple[Any, Any]:
+    return tuple(feed.as_tuple() for feed in feeds), rules.as_tuple()
 
 
-def _feeds(o: Operations, market: int, same: bool = False, **changed: Any) -> Blunder:
-    spec, feeds = o.setup.specs[market % o.n_markets], _addresses(o, market % o.n_markets)
-    given: dict[str, Any] = {
-        "feeds": (feeds[0], feeds[0], feeds[2]) if same else feeds,
-        "decimals": (spec.feed_decimals,) * 3,
-        "max_ages": (spec.max_age_s,) * 3,
-        "outlier_bps": spec.outlier_bps,
-        "width_bps": spec.width_bps,
-    }
-    return "PriceOracle", "set_feeds", GOVERNOR, (market, *{**given, **changed}.values())
+def _feeds(o: Operations, market: int, first: dict[str, Any] | None = None, **rules: Any) -> Blunder:
+    """Present feeds and rules of a market, but for what ``first`` says of the first feed, and ``rules``."""
+    feeds, present = o.feeds(market % o.n_markets), o.rules(market % o.n_markets)
+    feeds[0] = replace(feeds[0], **(first or {}))
+    return "PriceOracle", "set_feeds", GOVERNOR, (market, *_told(feeds, replace(present, **rules)))
+
+
+def _fewer_feeds(o: Operations, market: int) -> Blunder:
+    return "PriceOracle", "set_feeds", GOVERNOR, (market, *_told(o.feeds(market)[:2], o.rules(market)))
+
+
+def _one_provider(o: Operations, market: int) -> Blunder:
+    feeds = [replace(feed, group=0) for feed in o.feeds(market)]
+    return "PriceOracle", "set_feeds", GOVERNOR, (market, *_told(feeds, o.rules(market)))
+
+
+def _replacement(o: Operations, market: int, place: int = 0, **changed: Any) -> Blunder:
+    """A feed that stands for the first one, as it is but for ``changed``."""
+    feed = replace(o.feeds(market)[0], source=o.twin.address(o.spare(market)), **changed)
+    return "PriceOracle", "replace_feed", GOVERNOR, (market, place, feed.as_tuple())
 
 
 BLUNDERS: tuple[Callable[[Operations, int], Blunder], ...] = (
@@ -136,13 +154,31 @@ BLUNDERS: tuple[Callable[[Operations, int], Blunder], ...] = (
     lambda o, m: _listing(o, o.n_markets, octave_bits=7),
     lambda o, m: _listing(o, o.n_markets, lot_exp=31),
     lambda o, m: _feeds(o, 16),
-    lambda o, m: _feeds(o, m, outlier_bps=0),
-    lambda o, m: _feeds(o, m, width_bps=60_000),
-    lambda o, m: _feeds(o, m, feeds=(STRANGER,) * 3),
-    lambda o, m: _feeds(o, m, same=True),
-    lambda o, m: _feeds(o, m, decimals=(19,) * 3),
-    lambda o, m: _feeds(o, m, decimals=(o.setup.specs[m].feed_decimals + 1,) * 3),
-    lambda o, m: _feeds(o, m, max_ages=(0,) * 3),
+    lambda o, m: _feeds(o, 32),
+    lambda o, m: _feeds(o, m, outlier=0),
+    lambda o, m: _feeds(o, m, quote=m),
+    lambda o, m: _feeds(o, m, step=3),
+    lambda o, m: _feeds(o, m, {"source": STRANGER}),
+    lambda o, m: _feeds(o, m, {"source": o.feeds(m)[1].source}),
+    lambda o, m: _feeds(o, m, {"decimals": 19}),
+    lambda o, m: _feeds(o, m, {"decimals": o.setup.specs[m].feed_decimals + 1}),
+    lambda o, m: _feeds(o, m, {"max_age": 0}),
+    lambda o, m: _feeds(o, m, {"heartbeat": 172_801}),
+    lambda o, m: _feeds(o, m, {"deviation": 1_001}),
+    lambda o, m: _feeds(o, m, {"group": 16}),
+    lambda o, m: _feeds(o, m, {"least": 1, "most": 1}),
+    lambda o, m: _fewer_feeds(o, m),
+    lambda o, m: _one_provider(o, m),
+    lambda o, m: _replacement(o, m),
+    lambda o, m: _replacement(o, m, 7),
+    lambda o, m: _replacement(o, m, group=o.feeds(m)[1].group),
+    lambda o, m: ("PriceOracle", "tighten_rules", GOVERNOR, (m, replace(o.rules(m), outlier=2_000).as_tuple())),
+    lambda o, m: ("PriceOracle", "tighten_rules", GOVERNOR, (31, o.rules(m).as_tuple())),
+    lambda o, m: ("PriceOracle", "set_sequencer", GOVERNOR, (STRANGER,)),
+    lambda o, m: ("PriceOracle", "settle", KEEPER, (m,)),
+    lambda o, m: ("PriceOracle", "settle", GOVERNOR, (15,)),
+    lambda o, m: _house("claim", KEEPER, o.accounts[0], m),
+    lambda o, m: _house("claim", KEEPER, o.accounts[0], 15),
     lambda o, m: ("Governor", "tighten_risk", GUARDIAN, (o.system.addresses["ClearingHouse"], m, 0)),
 )
 """What somebody entitled gets wrong: contract, function, sender and arguments."""

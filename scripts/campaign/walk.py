@@ -59,8 +59,9 @@ class Walk:
         )
         self._moment: tuple[int, int] = (-1, -1)
         self._edges: dict[int, Prices] = {}
-        self.prices = [spec.price for spec in setup.specs]
-        self.answered = [self.now] * len(setup.specs)
+        self.prices = {book: spec.price for book, spec in setup.books.items()}
+        """What a book's feeds say, per unit of collateral: the index, if the oracle accepts it."""
+        self.answered = dict.fromkeys(setup.books, self.now)
         self._rich()
 
     def _rich(self) -> None:
@@ -174,15 +175,21 @@ class Walk:
         self.outcomes[f"{contract}.{function}: {'ok' if outcome.ok else outcome.reason}"] += 1
         if outcome.ok:
             self.judge.check(acted)
+        else:
+            self.judge.refused(contract, function, outcome.reason)
         return outcome
 
     def token(self, function: str, sender: str, *args: Any) -> Outcome:
         """A call of the collateral token, which is no production contract."""
         return self._run("Token", function, sender, *args)
 
-    def feed(self, market: int, feed: int, function: str, *args: Any) -> Outcome:
-        """A call of a feed, which is no production contract."""
-        return self._run(self.system.feed_name(market, feed), function, KEEPER, *args)
+    def feed(self, book: int, feed: int, function: str, *args: Any) -> Outcome:
+        """A call of a feed by its number, which is no production contract."""
+        return self.source(self.system.feed_name(book, feed), function, *args)
+
+    def source(self, name: str, function: str, *args: Any) -> Outcome:
+        """A call of a feed by its name."""
+        return self._run(name, function, KEEPER, *args)
 
     def _run(self, contract: str, function: str, sender: str, *args: Any) -> Outcome:
         outcome = self.twin.call(contract, function, sender, *args)

@@ -19,17 +19,9 @@ import yaml
 from eth_utils import is_address, to_checksum_address
 
 from python_ref import constants as c
-from python_ref.price_oracle import (
-    BPS,
-    MAX_AGE_S,
-    MAX_BOOKS,
-    MAX_DECIMALS,
-    MAX_GROUPS,
-    MAX_OUTLIER_BPS,
-    MAX_WIDTH_BPS,
-    Feed as Pinned,
-    Rules,
-)
+from python_ref.oracle_words import MAX_BOOKS, MAX_OUTLIER_BPS, Rules
+from python_ref.oracle_words import Feed as Pinned
+from python_ref.price_oracle import MAX_AGE_S, MAX_DECIMALS, MAX_GROUPS, MAX_WIDTH_BPS
 from python_ref.words import Limits, Risk
 from scripts.deployment import DeploymentError
 from scripts.rules import PROFILES
@@ -239,7 +231,7 @@ def _rules(node: _Node) -> Rules:
 
 
 _RULES = {
-    **{f"{name}_bps": (name, 0, BPS) for name in ("soft", "jump", "clamp", "speed", "step")},
+    **{f"{name}_bps": (name, 0, c.BPS) for name in ("soft", "jump", "clamp", "speed", "step")},
     **{f"{name}_s": (name, 0, 2**16 - 1) for name in ("tau_fast", "hold", "calm", "grace")},
     "tau_ref_s": ("tau_ref", 1, 2**16 - 1),
     "freeze_s": ("freeze", 0, 2**32 - 1),
@@ -265,9 +257,7 @@ def _feed(node: _Node) -> Feed:
     decimals, ages = _scale(node)
     group = node.take("group", _integer(0, MAX_GROUPS - 1))
     flux = node.take("flux", _flag, False)
-    least, most = (
-        node.take(key, _answer(decimals), default) for key, default in (("least", 0), ("most", 2**128 - 1))
-    )
+    least, most = (node.take(key, _answer(decimals), default) for key, default in (("least", 0), ("most", 2**128 - 1)))
     if least >= most:
         raise DeploymentError(f"{node.at}.least: has to be below most")
     node.finish()
@@ -439,9 +429,9 @@ def format_wad(wad: int, places: int = 18) -> str:
 
 def _choice(options: dict[str, Any]) -> Callable[[Any], str]:
     def check(value: Any) -> str:
-        if value not in options:
+        if not isinstance(value, str) or value not in options:
             raise ValueError(f"{_show(value)} is not one of {', '.join(options)}")
-        return str(value)
+        return value
 
     return check
 

@@ -19,10 +19,12 @@ from eth_utils import to_checksum_address
 from web3.contract import Contract
 from web3.exceptions import Web3Exception
 
+from python_ref.oracle_words import Book
+from python_ref.oracle_words import Feed as Pinned
 from python_ref.words import Limits
 from scripts.chain.artifacts import ROOT, artifact
 from scripts.deployment import DeploymentError
-from scripts.deployment.config import FEEDS, ZERO_ADDRESS, Config
+from scripts.deployment.config import ZERO_ADDRESS, Config
 from scripts.deployment.sender import Receipt, RpcSender, Sender, is_local, reason_of
 
 FOLDER = ROOT / "deployments"
@@ -50,8 +52,8 @@ def parts(config: Config, deployer: str) -> Iterator[Part]:
     yield Part("Governor", "Governor", lambda _: (deployer, config.guardian, config.delay_s))
     if config.token is None:
         yield Part("Token", "MockToken", lambda _: (config.token_symbol, config.token_decimals))
-    for label, market, feed in mock_feeds(config):
-        arguments = config.markets[market].feeds[feed].decimals, f"{config.markets[market].name} / USD"
+    for label, book, feed in mock_feeds(config):
+        arguments = config.books[book].feeds[feed].decimals, f"{config.books[book].name} / USD"
         yield Part(label, "MockFeed", lambda _, arguments=arguments: arguments)  # type: ignore[misc]
     yield Part("PriceOracle", "PriceOracle", lambda at: (at["Governor"],))
     yield Part("MarketAdmin", "MarketAdmin", ledger)
@@ -76,11 +78,11 @@ def parts(config: Config, deployer: str) -> Iterator[Part]:
 
 
 def mock_feeds(config: Config) -> Iterator[tuple[str, int, int]]:
-    """Label, market and number of every mock feed."""
-    for market, listed in enumerate(config.markets):
-        if listed.mock_price is not None:
-            for feed in range(FEEDS):
-                yield f"MockFeed{market}.{feed}", market, feed
+    """Label, book and number of every mock feed."""
+    for number, book in config.books.items():
+        if book.mock_price is not None:
+            for feed in range(len(book.feeds)):
+                yield f"MockFeed{number}.{feed}", number, feed
 
 
 class Deployment:
@@ -118,10 +120,12 @@ class Deployment:
         data = self.encode(label, function, *args)
         return (by or self.sender).send(what, self.addresses[label], data)
 
-    def feeds(self, config: Config, market: int) -> list[str]:
-        """Addresses of a market's feeds, mocks or not."""
-        listed = config.markets[market].feeds
-        return [feed.address or self.addresses[f"MockFeed{market}.{i}"] for i, feed in enumerate(listed)]
+    def feeds(self, config: Config, book: int) -> list[Pinned]:
+        """The feeds of a market or a quote as the oracle is to keep them, mocks or not."""
+        return [
+            feed.pinned(feed.address or self.addresses[f"MockFeed{book}.{i}"])
+            for i, feed in enumerate(config.books[book].feeds)
+        ]
 
     def save(self) -> None:
         """Replace the file; a reader sees the old one or the new one, whole."""
@@ -236,11 +240,14 @@ def _check_outside(sender: Sender, config: Config) -> None:
     """The contracts that others deployed are there and have the decimals that the configuration says."""
     if config.has_mocks and sender.chain_id == 1:
         raise DeploymentError("token.mock, markets[].oracle.mock: anybody may change a mock; not on chain 1")
+    if config.sequencer is not None and not sender.code(config.sequencer):
+        raise DeploymentError(f"sequencer: no contract at {config.sequencer} on chain {sender.chain_id}")
     outside = [] if config.token is None else [("token", config.token, config.token_decimals)]
-    for i, market in enumerate(config.markets):
-        for j, feed in enumerate(market.feeds):
-            if feed.address is not None:
-                outside.append((f"markets[{i}].oracle.feeds[{j}]", feed.address, feed.decimals))
+    for at, books in (("quotes", config.quotes), ("markets", config.markets)):
+        for i, book in enumerate(books):
+            for j, feed in enumerate(book.feeds):
+                if feed.address is not None:
+                    outside.append((f"{at}[{i}].oracle.feeds[{j}]", feed.address, feed.decimals))
     for field, address, decimals in outside:
         if not sender.code(address):
             raise DeploymentError(f"{field}.address: no contract at {address} on chain {sender.chain_id}")
@@ -323,28 +330,23 @@ def _wire(deployment: Deployment, config: Config, say: Say) -> None:
     for filler in ("Orders", "BackstopFund"):
         done = read("ClearingHouse", "is_filler", at[filler])
         ensure(done, f"allow {filler} to fill", "ClearingHouse", "set_filler", at[filler], True)
-    for label, index, _ in mock_feeds(config):
-        mocked = config.markets[index]
+    reporter = read("PriceOracle", "reporter") == at["ClearingHouse"]
+    ensure(reporter, "let the ledger report its fills", "PriceOracle", "set_reporter", at["ClearingHouse"])
+    if config.sequencer is not None:
+        done = read("PriceOracle", "sequencer") == config.sequencer
+        ensure(done, "feed of the sequencer", "PriceOracle", "set_sequencer", config.sequencer)
+    for label, number, _ in mock_feeds(config):
+        mocked = config.books[number]
         answer = (mocked.mock_price or 0) // 10 ** (18 - mocked.feeds[0].decimals)
         answered = read(label, "round_id") > 0
         ensure(answered, f"answer of {label}", label, "set_answer", answer, governed=False)
+    for number, book in config.books.items():  # quotes before the markets that they price
+        feeds = [feed.as_tuple() for feed in deployment.feeds(config, number)]
+        done, what = read("PriceOracle", "rules", number) != 0, f"feeds of {book.name}"
+        ensure(done, what, "PriceOracle", "set_feeds", number, feeds, book.rules.as_tuple())
+        done = Book.unpack(read("PriceOracle", "cache", number), 0, 0, 0).index != 0
+        ensure(done, f"price of {book.name}", "PriceOracle", "poke", number, governed=False)
     for i, market in enumerate(config.markets):
-        addresses = deployment.feeds(config, i)
-        ensure(
-            read("PriceOracle", "params", i) != 0,
-            f"feeds of {market.name}",
-            "PriceOracle",
-            "set_feeds",
-            i,
-            addresses,
-            [feed.decimals for feed in market.feeds],
-            [feed.max_age_s for feed in market.feeds],
-            market.outlier_bps,
-            market.width_bps,
-        )
-        ensure(
-            read("PriceOracle", "cache", i) != 0, f"price of {market.name}", "PriceOracle", "poke", i, governed=False
-        )
         ensure(
             Limits.unpack(read("ClearingHouse", "load_market", i)[3]).listed,
             f"list {market.name}",

@@ -12,15 +12,14 @@ from rich.table import Table
 
 from python_ref import constants as c
 from python_ref.ledger import account_id
+from python_ref.oracle_words import MAX_BOOKS, Prices
 from python_ref.orders import hash_domain
 from python_ref.words import Account, Globals, Limits
 from scripts.chain.artifacts import artifact
 from scripts.deployment import DeploymentError
 from scripts.deployment.config import ZERO_ADDRESS, Config
 from scripts.deployment.core import Deployment, parts
-
-STATES = ("LIVE", "DEGRADED", "FROZEN", "RECOVERY", "SETTLEMENT")
-"""Names of the oracle's states."""
+from scripts.rules import STATES
 
 _LOG_SPAN = 5_000
 """Blocks that one question for logs covers: what public endpoints grant."""
@@ -136,16 +135,22 @@ def _house(deployment: Deployment) -> Iterator[Check]:
 def _oracle(deployment: Deployment, config: Config) -> Iterator[Check]:
     at, read = deployment.addresses, deployment.read
     yield Check("PriceOracle", "governor", at["Governor"], read("PriceOracle", "governor"))
-    for i, market in enumerate(config.markets):
-        addresses = deployment.feeds(config, i)
-        for j, feed in enumerate(market.feeds):
-            word = int(addresses[j], 16) | feed.decimals << 160 | feed.max_age_s << 168
-            found = read("PriceOracle", "feeds", i, j)
-            yield Check("PriceOracle", f"{market.name}: feed {j}", hex(word), hex(found))
-        params = market.outlier_bps | market.width_bps << 16
-        yield Check("PriceOracle", f"{market.name}: outlier and width", params, read("PriceOracle", "params", i))
-        prices = values(read("PriceOracle", "peek", i))
-        yield Check("PriceOracle", f"{market.name}: state", STATES[c.STATE_LIVE], STATES[prices[-1]])
+    yield Check("PriceOracle", "reporter", at["ClearingHouse"], read("PriceOracle", "reporter"))
+    yield Check("PriceOracle", "sequencer", config.sequencer or ZERO_ADDRESS, read("PriceOracle", "sequencer"))
+    for number, book in config.books.items():
+        for j, feed in enumerate(deployment.feeds(config, number)):
+            found = read("PriceOracle", "feeds", number, j)
+            yield Check("PriceOracle", f"{book.name}: feed {j}", hex(feed.pack()), hex(found))
+            if feed.bounded:
+                found = read("PriceOracle", "bounds", number, j)
+                yield Check("PriceOracle", f"{book.name}: bounds of feed {j}", hex(feed.pack_bounds()), hex(found))
+        rules = hex(book.rules.pack(len(book.feeds)))
+        yield Check("PriceOracle", f"{book.name}: rules", rules, hex(read("PriceOracle", "rules", number)))
+        state = prices_of(deployment, number).state
+        yield Check("PriceOracle", f"{book.name}: state", STATES[c.STATE_LIVE], STATES[state])
+    for number in set(range(MAX_BOOKS)) - set(config.books):
+        if found := read("PriceOracle", "rules", number):
+            yield Check("PriceOracle", f"rules of book {number}, which nobody asked for", "0x0", hex(found))
 
 
 def _fund(deployment: Deployment, config: Config) -> Iterator[Check]:
@@ -190,12 +195,14 @@ def _history(deployment: Deployment, config: Config) -> Iterator[Check]:
     names = {address: label for label, address in at.items()}
     found = ", ".join(sorted(names.get(filler, filler) for filler in fillers))
     yield Check("ClearingHouse", "all fillers there are", "BackstopFund, Orders", found)
-    listed = range(len(config.markets))
-    feeds, markets = [f"FeedsSet {i}" for i in listed], [f"MarketListed {i}" for i in listed]
+    markets = [f"MarketListed {i}" for i in range(len(config.markets))]
+    quotes = [(market.rules.quote, i) for i, market in enumerate(config.markets) if market.rules.quote]
     for chain in (
         ["Wired", *markets, "Sealed"],
         ["FillerSet", "Sealed"],
-        *([f, m] for f, m in zip(feeds, markets, strict=True)),
+        ["ReporterSet", "Sealed"],
+        *([f"FeedsSet {i}", market] for i, market in enumerate(markets)),
+        *([f"FeedsSet {quote}", f"FeedsSet {i}"] for quote, i in quotes),
     ):
         places = [first.get(key, -1) for key in chain]
         in_order = -1 not in places and places == sorted(places)
@@ -223,6 +230,11 @@ def _events(deployment: Deployment, labels: tuple[str, ...]) -> list[tuple[str, 
 
 def _two(words: Any) -> tuple[int, int]:
     return int(words[0]), int(words[1])
+
+
+def prices_of(deployment: Deployment, book: int) -> Prices:
+    """Prices of a market or a quote as they would be read in the next block."""
+    return Prices(*values(deployment.read("PriceOracle", "peek", book)))
 
 
 def values(value: Any) -> tuple[Any, ...]:

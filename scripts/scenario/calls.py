@@ -19,7 +19,7 @@ from scripts.campaign.setup import GUARDIAN
 from scripts.chain import CHAIN_ID, account
 from scripts.chain.artifacts import DELEGATES, Artifact, artifact
 from scripts.scenario.nodes import Node
-from scripts.system import FEEDS, FILLER, GOVERNOR, KEEPER, System, actor
+from scripts.system import FILLER, GOVERNOR, KEEPER, System, actor
 
 CALLABLE = ("ClearingHouse", "Orders", "BackstopFund", "PriceOracle", "Governor", "Token")
 """Contracts that a step may call, beside the feeds (``MockFeed0.1`` is the second feed of the first market)."""
@@ -52,10 +52,13 @@ class SignedBy:
     owner: str
 
 
-def is_feed(name: str, markets: int) -> bool:
-    """Whether ``name`` is that of a feed of one of the markets."""
+def feed_of(name: str, feeds: Sequence[int]) -> tuple[int, int] | None:
+    """Market and number of the feed of that name, if there is one; ``feeds`` says how many each market has."""
     found = _FEED.fullmatch(name)
-    return found is not None and int(found[1]) < markets and int(found[2]) < FEEDS
+    if found is None:
+        return None
+    market, feed = int(found[1]), int(found[2])
+    return (market, feed) if market < len(feeds) and feed < feeds[market] else None
 
 
 def artifact_of(contract: str) -> Artifact:
@@ -88,9 +91,9 @@ def element_of(parameter: Mapping[str, Any]) -> dict[str, Any]:
     return {**parameter, "type": parameter["type"][: parameter["type"].rindex("[")]}
 
 
-def struct_of(parameter: Mapping[str, Any]) -> type[Any]:
-    """The dataclass that stands for a struct parameter."""
-    return STRUCTS[tuple(c["name"] for c in parameter["components"])]
+def struct_of(parameter: Mapping[str, Any]) -> type[Any] | None:
+    """The dataclass that stands for a struct parameter; None where its fields come as a tuple."""
+    return STRUCTS.get(tuple(c["name"] for c in parameter["components"]))
 
 
 # What a call means to those who judge it
@@ -124,13 +127,14 @@ _CAUSES = {
     "fund": ("take_over", "sweep_fees", "top_up", "skim", "sell_inventory", "recognise", "start_auction"),
     "default": ("resolve",),
     "rebases": ("rebase_claims",),
-    "prices": ("poke", "prices", "set_answer", "set_round", "set_mode", "set_feeds"),
 }
 _CAUSE_OF = {function: cause for cause, functions in _CAUSES.items() for function in functions}
 
 
-def cause_of(function: str) -> str:
+def cause_of(contract: str, function: str) -> str:
     """To which cause of ``result.CAUSES`` a call's changes of equity are counted; "default" is told apart later."""
+    if contract == "PriceOracle" or _FEED.fullmatch(contract):
+        return "prices"
     return _CAUSE_OF.get(function, "other")
 
 
@@ -139,9 +143,10 @@ def cause_of(function: str) -> str:
 
 @dataclass(frozen=True)
 class Known:
-    """Names that arguments may use: of markets, of accounts, and whose address a name stands for."""
+    """Names that arguments may use: of markets with their feeds, of accounts, and whose address a name stands for."""
 
     markets: tuple[str, ...]
+    feeds: tuple[int, ...]
     accounts: tuple[str, ...]
     owners: Mapping[str, str]
 
@@ -150,7 +155,7 @@ def read_call(node: Node, known: Known) -> dict[str, Any]:
     """``{contract, function, by, args}`` with every argument checked against the ABI."""
     found = node.fields((), ("contract", "function", "by", "args"))
     contract = found["contract"].text()
-    if not is_feed(contract, len(known.markets)):
+    if feed_of(contract, known.feeds) is None:
         found["contract"].choice(CALLABLE, "contract")
     functions = functions_of(contract)
     function = found["function"].choice(tuple(functions), f"function of {contract}")
@@ -192,7 +197,7 @@ def _struct(node: Node, parameter: Mapping[str, Any], known: Known) -> Any:
         return SignedBy(name)
     found = node.fields((), tuple(c["name"] for c in parameter["components"]))
     values = {c["name"]: _value(found[c["name"]], c, known) for c in parameter["components"]}
-    return struct(**values)
+    return struct(**values) if struct else tuple(values.values())
 
 
 def _integer(node: Node, kind: str) -> int:
@@ -230,7 +235,7 @@ def _address(node: Node, known: Known) -> Any:
     text = node.text()
     if text.startswith("0x") and text not in known.owners:
         return "0x" + _bytes(node, 20).hex()
-    if not (_NUMBERED.fullmatch(text) or text.startswith("provider ") or is_feed(text, len(known.markets))):
+    if not (_NUMBERED.fullmatch(text) or text.startswith("provider ") or feed_of(text, known.feeds)):
         node.choice((*known.owners, *ROLES, *CONTRACTS), "address")
     return Name("address", text)
 
@@ -265,7 +270,7 @@ class Directory:
         self.accounts |= {f"bucket {s.name}": system.bucket(m) for m, s in enumerate(system.specs)}
         self.accounts["treasury"] = account_id(system.fund.address)
         self.addresses = dict(ROLES) | {name: system.addresses[name] for name in CONTRACTS}
-        feeds = [system.feed_name(m, i) for m in range(len(system.specs)) for i in range(FEEDS)]
+        feeds = [system.feed_name(m, i) for m, spec in enumerate(system.specs) for i in range(spec.n_feeds)]
         self.addresses |= {name: system.twin.address(name) for name in feeds}
         self.addresses |= {name: owner_address(owner) for name, owner in owners.items()}
 

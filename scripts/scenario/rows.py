@@ -8,6 +8,7 @@ from typing import Any
 
 from python_ref.constants import INDEX_ONE, WAD
 from scripts.chain import Log
+from scripts.rules import CAUSES, CODES, STATES
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,30 @@ def _provided(f: Fields, c: Context) -> Row:
     return Row("fund deposit", c.owner(f["owner"]), money=f["amount"])
 
 
+def _state_changed(f: Fields, c: Context) -> Row:
+    return Row(f"{STATES[f['before']]} → {STATES[f['after']]}", f"{c.market[f['market']]}: {CAUSES[f['cause']]}")
+
+
+def _feed_failed(f: Fields, c: Context) -> Row:
+    return Row(f"feed {f['feed']} does not count", f"{c.market[f['market']]}: {CODES[f['code']]}")
+
+
+def _feed_recovered(f: Fields, c: Context) -> Row:
+    return Row(f"feed {f['feed']} counts again", c.market[f["market"]])
+
+
+def _feed_replaced(f: Fields, c: Context) -> Row:
+    return Row(f"feed {f['place']} replaced", c.market[f["market"]])
+
+
+def _rules_tightened(f: Fields, c: Context) -> Row:
+    return Row("rules tightened", c.market[f["market"]])
+
+
+def _market_settled(f: Fields, c: Context) -> Row:
+    return Row("settled for good", c.market[f["market"]], price=f["price"])
+
+
 _LEDGER = "ClearingHouse"
 _TELLERS: dict[tuple[str, str], Callable[..., Row | None]] = {
     (_LEDGER, "Deposited"): _deposited,
@@ -194,6 +219,12 @@ _TELLERS: dict[tuple[str, str], Callable[..., Row | None]] = {
     (_LEDGER, "Settled"): _settled,
     (_LEDGER, "Reranked"): _reranked,
     (_LEDGER, "LateFolded"): _late_folded,
+    ("PriceOracle", "StateChanged"): _state_changed,
+    ("PriceOracle", "FeedFailed"): _feed_failed,
+    ("PriceOracle", "FeedRecovered"): _feed_recovered,
+    ("PriceOracle", "FeedReplaced"): _feed_replaced,
+    ("PriceOracle", "RulesTightened"): _rules_tightened,
+    ("PriceOracle", "MarketSettled"): _market_settled,
     ("BackstopFund", "BucketToppedUp"): _topped_up,
     ("BackstopFund", "Deposited"): _provided,
 }

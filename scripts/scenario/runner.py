@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from python_ref import constants as c
 from python_ref.ledger import account_id
+from python_ref.oracle_words import Feed, Rules
 from scripts.campaign.setup import build
 from scripts.chain import Chain, ChainLost, ChainUnavailable, Log, Outcome
-from scripts.scenario.calls import Directory, acting_in, cause_of, owner_address
+from scripts.rules import STATES
+from scripts.scenario.calls import ROLES, Directory, acting_in, cause_of, owner_address
 from scripts.scenario.finding import Finding, finding_of
 from scripts.scenario.result import CAUSES, Paid, Receipt, Result, Stage, show_exactly
 from scripts.scenario.rows import Context, Row, rows_of
-from scripts.scenario.story import Check, Holder, Scenario, Step, owners_in
+from scripts.scenario.story import OF_PRICE, Check, Holder, Scenario, Step, owners_in
 from scripts.scenario.view import LedgerView, treasury
 from scripts.scenario.watch import Watch
-from scripts.system import FEEDS, FILLER, GOVERNOR, KEEPER, WAD, Actor, actor
+from scripts.system import FILLER, GOVERNOR, KEEPER, WAD, Actor, actor
 
 NET_WITH_MOST = 8
 UNLIMITED = 2**255
@@ -278,14 +281,22 @@ class Player:
             self.system.twin.advance(1)  # the oracle reads its feeds once per second
         for market, answers in prices.items():
             with self._change("prices"):
-                for feed in range(FEEDS):
-                    price = answers[feed]
+                for feed, price in enumerate(answers):
                     if price is not None:
                         self._operation = f"{self.system.feed_name(market, feed)}.set_answer"
                         self.system.answer(market, price, (feed,))
-                self._beside("PriceOracle", "poke", KEEPER, market)
-            index = LedgerView.of(self.system).index[market]
-            self.stages[-1].rows.append(Row("price", self.system.specs[market].name, None, index))
+                told = self._look(market)
+            who = self.system.specs[market].name
+            if len(set(answers)) > 1:
+                who += f": feeds say {', '.join('nothing' if a is None else show_exactly(a) for a in answers)}"
+            prices = self.system.oracle.peek(KEEPER, market)
+            state = f", {STATES[prices.state]}" * (prices.state != c.STATE_LIVE)
+            self.stages[-1].rows += [Row(f"price{state}", who, None, prices.index), *told]
+
+    def _look(self, market: int) -> list[Row]:
+        """Let the oracle read a market's feeds; what it says of them."""
+        outcome = self._beside("PriceOracle", "poke", KEEPER, market)
+        return rows_of(outcome.events, self._context(LedgerView.of(self.system))) if outcome.ok else []
 
     def _trade(
         self,
@@ -327,7 +338,24 @@ class Player:
 
     def _poke(self, market: int) -> Outcome:
         with self._change("prices"):
-            return self._beside("PriceOracle", "poke", KEEPER, market)
+            outcome = self._beside("PriceOracle", "poke", KEEPER, market)
+        if outcome.ok:
+            self.stages[-1].rows += rows_of(outcome.events, self._context(LedgerView.of(self.system)))
+        return outcome
+
+    def _settle_market(self, market: int, by: str = "keeper") -> Outcome:
+        return self._call("prices", "PriceOracle", "settle", ROLES[by], market)
+
+    def _tighten_rules(self, market: int, rules: Rules) -> Outcome:
+        return self._call("prices", "PriceOracle", "tighten_rules", GOVERNOR, market, rules.as_tuple())
+
+    def _replace_feed(self, market: int, feed: int, by: tuple[int, int]) -> Outcome:
+        """Another market's feed takes the place, and the provider's group, of one of this market."""
+        there, place = by
+        address = self.system.twin.address(self.system.feed_name(there, place))
+        (new,), _ = self.system.specs[there].feeds([address])
+        new = replace(Feed(*new), group=feed).as_tuple()
+        return self._call("prices", "PriceOracle", "replace_feed", GOVERNOR, market, feed, new)
 
     def _feed(self, market: int, feed: int, mode: int) -> Outcome:
         return self._beside(self.system.feed_name(market, feed), "set_mode", KEEPER, mode)
@@ -336,7 +364,7 @@ class Player:
         sender = self._directory.resolve(by)
         values = self._directory.resolve(args)
         acting = acting_in(function, values)
-        return self._call(cause_of(function), contract, function, sender, *values, acting=acting, full=True)
+        return self._call(cause_of(contract, function), contract, function, sender, *values, acting=acting, full=True)
 
     def _order(self, name: str, account: str, market: int, size: int, price: int, reduce_only: bool = False) -> Outcome:
         holder, who = self._signer(account)
@@ -473,7 +501,9 @@ class Player:
         if check.what[0] == "receipt" and not self.receipts:
             raise ScenarioFailed(f"{check.path}: no account has been resolved yet")
         value = self.quantity(check.what)
-        show = str if check.is_count else show_exactly
+        show: Callable[[int], str] = str if check.is_count else show_exactly
+        if check.what[-1] == "state":
+            show = STATES.__getitem__
         if not check.holds(value):
             raise ScenarioFailed(f"{check.path}: is {show(value)}, expected {check.wanted(show)}")
         self.checks += 1
@@ -491,6 +521,8 @@ class Player:
                 return view.real(view.snapshot.markets[int(market)].fees)
             case ("market", market, "open_interest"):
                 return view.real(view.snapshot.markets[int(market)].oi)
+            case ("market", market, what_) if what_ in OF_PRICE:
+                return int(getattr(self.system.oracle.peek(KEEPER, int(market)), what_))
             case ("market", market, side):
                 is_long = side == "long_bands"
                 return view.snapshot.word("markets", int(market) << 3 | (4 if is_long else 5)).bit_count()

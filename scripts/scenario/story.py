@@ -10,13 +10,14 @@ from typing import Any
 
 from python_ref import constants as c
 from python_ref.mocks import FEED_BOMB, FEED_BURN_GAS, FEED_NORMAL, FEED_REVERT, FEED_REVERT_EMPTY, FEED_SHORT
-from python_ref.oracle_words import BPS, MAX_OUTLIER_BPS
-from python_ref.price_oracle import MAX_AGE_S, MAX_WIDTH_BPS
+from python_ref.oracle_words import MAX_OUTLIER_BPS, Rules
+from python_ref.price_oracle import MAX_AGE_S, MAX_FEEDS, MAX_WIDTH_BPS
 from python_ref.words import Limits, Risk
 from scripts.campaign.setup import Setup
-from scripts.scenario.calls import Known, has_key, is_owner, read_call
+from scripts.rules import PROFILES, STATES
+from scripts.scenario.calls import ROLES, Known, feed_of, has_key, is_owner, read_call
 from scripts.scenario.nodes import Node, ScenarioError, parse_yaml, read_yaml
-from scripts.system import FEEDS, LIMITS, RISK, MarketSpec
+from scripts.system import LIMITS, RISK, MarketSpec
 
 WAD = c.WAD
 
@@ -182,7 +183,8 @@ def _scenario(root: Node) -> Scenario:
         if other != name:
             raise ScenarioError(f"actors.{name}", f"is the same account as {other}; give it another subaccount")
     feed_decimals = tuple(spec.feed_decimals for spec in markets)
-    names = _Names(tuple(spec.name for spec in markets), holders, money, feed_decimals)
+    feeds = tuple(spec.n_feeds for spec in markets)
+    names = _Names(tuple(spec.name for spec in markets), holders, money, feed_decimals, feeds)
     fund, cooldown_s = _fund(top.get("fund"), names)
     delay_s = Setup.delay_s
     if "governor" in top:
@@ -269,21 +271,54 @@ def _policy(node: Node) -> tuple[int, str]:
 
 
 def _oracle(node: Node) -> dict[str, Any]:
-    found = node.fields(("max_age", "outlier", "width", "decimals"))
+    found = node.fields(("feeds", "decimals", "max_age", "heartbeat", "outlier", "width", "rules"))
     changes: dict[str, Any] = {}
+    if "feeds" in found:
+        changes["n_feeds"] = int(found["feeds"].choice(("3", "5", "7"), "number of feeds"))
+    if "rules" in found:
+        changes["rules"] = read_rules(found["rules"])
+        changes["outlier_bps"] = changes["rules"].outlier
     if "decimals" in found:
         changes["feed_decimals"] = found["decimals"].whole(0, 18)
-    if "max_age" in found:
-        changes["max_age_s"] = found["max_age"].seconds()
-        if not 0 < changes["max_age_s"] <= MAX_AGE_S:
-            raise found["max_age"].fail(f"has to lie between 1 s and {MAX_AGE_S} s")
+    for key in ("max_age", "heartbeat"):
+        if key in found:
+            changes[f"{key}_s"] = found[key].seconds()
+            if not 0 < changes[f"{key}_s"] <= MAX_AGE_S:
+                raise found[key].fail(f"has to lie between 1 s and {MAX_AGE_S} s")
     for key, least, most in (("outlier", 1, MAX_OUTLIER_BPS), ("width", 0, MAX_WIDTH_BPS)):
         if key in found:
-            bps, rest = divmod(found[key].rate(), c.PPM // BPS)
-            if rest or not least <= bps <= most:
-                raise found[key].fail(f"has to be {least / 100:g} % to {most / 100:g} %, in steps of 0.01 %")
-            changes[f"{key}_bps"] = bps
+            changes[f"{key}_bps"] = _bps(found[key], least, most)
     return changes
+
+
+def _bps(node: Node, least: int, most: int) -> int:
+    bps, rest = divmod(node.rate(), c.PPM // c.BPS)
+    if rest or not least <= bps <= most:
+        raise node.fail(f"has to be {least / 100:g} % to {most / 100:g} %, in steps of 0.01 %")
+    return bps
+
+
+RULES_BPS = ("soft", "jump", "clamp", "speed", "step")
+RULES_S = {"tau_fast": 2**16 - 1, "tau_ref": 2**16 - 1, "hold": 2**16 - 1, "calm": 2**16 - 1, "grace": 2**16 - 1}
+RULES_S["freeze"] = 2**31 - 1
+"""Rules that are times, and their greatest."""
+
+
+def read_rules(node: Node) -> Rules:
+    """A profile by its name, or what differs from one: ``{profile: major, jump: 20 %, hold: 5 min}``."""
+    if isinstance(node.value, str):
+        return PROFILES[node.choice(tuple(PROFILES), "profile")]
+    found = node.fields(("profile", *RULES_BPS, *RULES_S))
+    rules = PROFILES[found.pop("profile").choice(tuple(PROFILES), "profile") if "profile" in found else "off"]
+    changes = {key: _bps(value, 0, c.BPS) for key, value in found.items() if key in RULES_BPS}
+    for key in found.keys() & RULES_S.keys():
+        changes[key] = found[key].seconds()
+        if not (key == "tau_ref") <= changes[key] <= RULES_S[key]:
+            raise found[key].fail(f"has to be {RULES_S[key]} s at most" + " and more than none" * (key == "tau_ref"))
+    rules = replace(rules, **changes)
+    if (rules.speed == 0) != (rules.step == 0):
+        raise node.fail("speed and step go together: both, or neither")
+    return rules
 
 
 def _risk(node: Node) -> Risk:
@@ -358,10 +393,11 @@ class _Names:
     holders: dict[str, Holder]
     money: _Money
     feed_decimals: tuple[int, ...]
+    feeds: tuple[int, ...]
 
     @property
     def known(self) -> Known:
-        return Known(self.markets, tuple(self.holders), owners_in(self.holders))
+        return Known(self.markets, self.feeds, tuple(self.holders), owners_in(self.holders))
 
     def market(self, node: Node) -> int:
         return self.markets.index(node.choice(self.markets, "market"))
@@ -449,7 +485,22 @@ def _sides(node: Node, names: _Names) -> tuple[str, ...]:
 
 
 def _feed(node: Node, names: _Names) -> int:
-    return node.whole(0, FEEDS - 1)
+    return node.whole(0, MAX_FEEDS - 1)
+
+
+def _feed_named(node: Node, names: _Names) -> tuple[int, int]:
+    found = feed_of(node.text(), names.feeds)
+    if found is None:
+        raise node.fail(f"a feed of a market is wanted, like MockFeed0.1, not {node.value!r}")
+    return found
+
+
+def _rules_of(node: Node, names: _Names) -> Rules:
+    return read_rules(node)
+
+
+def _role(node: Node, names: _Names) -> str:
+    return node.choice(tuple(ROLES), "role")
 
 
 def _mode(node: Node, names: _Names) -> int:
@@ -497,6 +548,9 @@ ACTIONS: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "recognise": ({}, {}),
     "poke": ({"market": _market_of}, {}),
     "feed": ({"market": _market_of, "feed": _feed, "mode": _mode}, {}),
+    "replace_feed": ({"market": _market_of, "feed": _feed, "by": _feed_named}, {}),
+    "tighten_rules": ({"market": _market_of, "rules": _rules_of}, {}),
+    "settle_market": ({"market": _market_of}, {"by": _role}),
 }
 """Steps that are calls: the fields each needs, and those it may have."""
 
@@ -529,6 +583,8 @@ def _step(node: Node, names: _Names) -> Step:
     found = body.fields(tuple(optional), tuple(required))
     readers = {**required, **optional}
     args = {key: readers[key](value, names) for key, value in found.items()}
+    if "feed" in args:
+        found["feed"].whole(0, names.feeds[args["market"]] - 1)
     return Step(body.path, action, args, revert, is_open)
 
 
@@ -549,26 +605,29 @@ def _outcome(node: Node, action: str) -> tuple[str | None, bool]:
 
 
 def _prices(node: Node, names: _Names) -> Iterator[tuple[int, tuple[int | None, ...]]]:
-    """Per market the answers of its three feeds; None for a feed that stays silent."""
+    """Per market the answers of its feeds; None for a feed that stays silent."""
     for name, value in node.items():
         market = names.market(Node(name, value.path))
-        decimals = names.feed_decimals[market]
+        decimals, count = names.feed_decimals[market], names.feeds[market]
         if isinstance(value.value, str):
-            yield market, (feed_price(value, decimals),) * 3
+            yield market, (feed_price(value, decimals),) * count
             continue
         feeds = value.elements()
-        if len(feeds) != 3:
-            raise value.fail("one price for all feeds or a list of three is wanted; 'silent' for a feed that is")
+        if len(feeds) != count:
+            raise value.fail(f"one price for all feeds or a list of {count} is wanted; 'silent' for a feed that is")
         yield market, tuple(None if feed.value == "silent" else feed_price(feed, decimals) for feed in feeds)
 
 
 # Expectations
 
 OF_ACCOUNT = ("equity", "cash", "late", "exposed", "size", "band")
-OF_MARKET = ("fees", "open_interest", "long_bands", "short_bands")
+OF_PRICE = ("state", "index", "mark", "low", "high", "credit_low", "credit_high", "paused")
+OF_MARKET = ("fees", "open_interest", "long_bands", "short_bands", *OF_PRICE)
 OF_RECEIPT = ("deficit", "cover", "seized", "booked", "bands", "legs")
 OF_ALL = ("bad_debt", "claim_index", "claim_epoch", "receipts")
-COUNTS = ("exposed", "band", "long_bands", "short_bands", "bands", "legs", "claim_epoch", "receipts")
+COUNTS = (
+    "exposed", "band", "long_bands", "short_bands", "bands", "legs", "claim_epoch", "receipts", "state", "paused",
+)  # fmt: skip
 QUANTITY_AT = {"account": 2, "bucket": 2, "market": 2, "receipt": 1}
 """Which word of a path names the quantity; the first unless said here."""
 
@@ -592,7 +651,11 @@ def _checks(node: Node, names: _Names) -> Iterator[Check]:
             for name, fields in value.items():
                 market = names.market(Node(name, fields.path))
                 for what, check in fields.fields(OF_MARKET).items():
-                    yield _check(check, ("market", str(market), what))
+                    place = ("market", str(market), what)
+                    if what == "state":
+                        yield Check(check.path, place, STATES.index(check.choice(STATES, "state")))
+                    else:
+                        yield _check(check, place)
         elif key == "receipt":
             for what, check in value.fields(OF_RECEIPT).items():
                 yield _check(check, ("receipt", what))

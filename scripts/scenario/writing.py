@@ -15,15 +15,27 @@ from typing import Any
 
 from python_ref import constants as c
 from python_ref.ledger import owner_of
+from python_ref.oracle_words import Rules
 from python_ref.orders import Order, Signature, hash_order, recover
 from scripts.campaign.alter import cast, leaves_of
 from scripts.campaign.setup import Setup
 from scripts.campaign.walk import PROVIDERS
 from scripts.chain import CHAIN_ID, START, account
+from scripts.rules import PROFILES
 from scripts.scenario.calls import Directory, element_of, inputs_of
 from scripts.scenario.result import show_exactly
-from scripts.scenario.story import COOLDOWN_S, FEED_DECIMALS, MODES, POLICIES, RANKS, RATES, policy_of
-from scripts.system import FEEDS, FILLER, GOVERNOR, KEEPER, LIMITS, RISK, WAD, MarketSpec, System
+from scripts.scenario.story import (
+    COOLDOWN_S,
+    FEED_DECIMALS,
+    MODES,
+    POLICIES,
+    RANKS,
+    RATES,
+    RULES_BPS,
+    RULES_S,
+    policy_of,
+)
+from scripts.system import FILLER, GOVERNOR, KEEPER, LIMITS, RISK, WAD, MarketSpec, System
 from scripts.twin import Step
 
 WIDTH = 118
@@ -118,13 +130,31 @@ def market_fields(spec: MarketSpec) -> dict[str, Any]:
     plain, oracle = MarketSpec("", 1), {}
     if spec.feed_decimals != FEED_DECIMALS:
         oracle["decimals"] = str(spec.feed_decimals)
-    if _differs(spec, plain, "max_age_s"):
-        oracle["max_age"] = time_text(spec.max_age_s)
-    for key in ("outlier", "width"):
-        if _differs(spec, plain, f"{key}_bps"):
-            oracle[key] = rate_text(getattr(spec, f"{key}_bps") * 100)
+    if _differs(spec, plain, "n_feeds"):
+        oracle["feeds"] = str(spec.n_feeds)
+    for key in ("max_age", "heartbeat"):
+        if _differs(spec, plain, f"{key}_s"):
+            oracle[key] = time_text(getattr(spec, f"{key}_s"))
+    if spec.rules != plain.rules:
+        oracle["rules"] = rules_fields(spec.rules)
+    if spec.outlier_bps != spec.rules.outlier:
+        oracle["outlier"] = rate_text(spec.outlier_bps * 100)
+    if _differs(spec, plain, "width_bps"):
+        oracle["width"] = rate_text(spec.width_bps * 100)
     found |= {key: group for key, group in (("risk", risk), ("limits", limits), ("oracle", oracle)) if group}
     return found
+
+
+def rules_fields(rules: Rules) -> Any:
+    """Rules as the file has them: the nearest profile, or what differs from it."""
+
+    def changes(base: Rules) -> dict[str, str]:
+        told = {k: rate_text(getattr(rules, k) * 100) for k in RULES_BPS if _differs(rules, base, k)}
+        return told | {k: time_text(getattr(rules, k)) for k in RULES_S if _differs(rules, base, k)}
+
+    like = {name: changes(base) for name, base in PROFILES.items() if base.outlier == rules.outlier}
+    name = min(like, key=lambda name: len(like[name]))
+    return {"profile": name, **like[name]} if like[name] else name
 
 
 def _differs(one: Any, other: Any, name: str) -> bool:
@@ -344,7 +374,7 @@ class Writer:
             return 0
         market = int(found[1])
         decimals = self.setup.specs[market].feed_decimals
-        answers: list[str] = ["silent"] * FEEDS
+        answers: list[str] = ["silent"] * self.setup.specs[market].n_feeds
         feed, count, poked = -1, 0, False
         for made in self.calls[i:]:
             step = made.step
@@ -360,7 +390,7 @@ class Writer:
             answers[feed] = amount_text(step.args[0] * 10 ** (18 - decimals))
         manner = self.prices.get(i, self.manner)
         if manner == ROUND and len(set(answers) - {"silent"}) == 1:
-            answers = [a for a in answers if a != "silent"][:1] * FEEDS
+            answers = [a for a in answers if a != "silent"][:1] * len(answers)
         exact = poked and first.now > self.clock
         if not count or not (exact or manner in (ROUND, FREE)) or (i + count == len(self.calls) and not poked):
             return 0
@@ -453,8 +483,8 @@ class Writer:
         if kind.endswith("]"):
             return [self._value(item, element_of(parameter)) for item in value]
         if kind == "tuple":
-            parts = {f.name: getattr(value, f.name) for f in fields(value)}
-            return {p["name"]: self._value(parts[p["name"]], p) for p in parameter["components"]}
+            parts = value if isinstance(value, tuple) else tuple(getattr(value, f.name) for f in fields(value))
+            return {p["name"]: self._value(part, p) for p, part in zip(parameter["components"], parts, strict=True)}
         if kind == "bool":
             return "true" if value else "false"
         if kind == "address":

@@ -24,6 +24,9 @@ from scripts.system import FILLER, GOVERNOR, KEEPER, LIMITS, RISK, WAD, MarketSp
 
 Amount = int | str | Fraction
 
+REST_S = 45 * 900
+"""Seconds after which the slow average of the oracle has forgotten to the last wei."""
+
 
 def wad(amount: Amount) -> int:
     """``amount`` of whole units in WAD; text for decimals (``"0.25"``)."""
@@ -175,10 +178,13 @@ class Book:
         self.twin.advance(seconds)
 
     def rest_at(self, price: Amount, market: int = 0) -> None:
-        """The price stays there until the slow reference has followed: the credit edges meet the index."""
-        for _ in range(2):
-            self.advance(900)
-            self.price(price, market)
+        """The price stays there until nothing of the past is left in the averages: the credit edges meet the index.
+
+        Only the premium of the last fill is still in the mark.
+        """
+        self.price(price, market)
+        self.advance(REST_S)
+        self.price(price, market)
 
     def squeeze(self, tag: str, size: int, is_long: bool = True, cash: Amount = 0) -> dict[str, Any]:
         """One deleveraging of the whole side of market 0, from old to old of old + ``size`` wei.

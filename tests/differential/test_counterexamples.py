@@ -13,7 +13,7 @@ import pytest
 from python_ref import constants as c
 from scripts.chain import make_chain
 from scripts.chain.artifacts import DELEGATES, artifact
-from scripts.system import FEEDS, GOVERNOR, KEEPER, WAD, actor
+from scripts.system import GOVERNOR, KEEPER, WAD, actor
 from tests.differential.book import Book, OpenBook, books, perp, wad
 
 ELSEWHERE = {
@@ -36,25 +36,14 @@ def wei(amount: int) -> Fraction:
 
 def widen(book: Book, width_bps: int, market: int = 0) -> None:
     """Give the market's interval another half-width from the next poke on."""
-    spec = book.system.specs[market]
-    feeds = tuple(book.twin.address(book.system.feed_name(market, i)) for i in range(FEEDS))
-    outcome = book.twin.call(
-        "PriceOracle",
-        "set_feeds",
-        GOVERNOR,
-        market,
-        feeds,
-        (spec.feed_decimals,) * FEEDS,
-        (spec.max_age_s,) * FEEDS,
-        spec.outlier_bps,
-        width_bps,
-    )
+    feeds, rules = book.system.feed_args(market, width_bps=width_bps)
+    outcome = book.twin.call("PriceOracle", "set_feeds", GOVERNOR, market, feeds, rules)
     assert outcome.ok, outcome.reason
 
 
 def freeze(book: Book, market: int) -> None:
     """All feeds of a market fail."""
-    for i in range(FEEDS):
+    for i in range(book.system.specs[market].n_feeds):
         book.twin.call(book.system.feed_name(market, i), "set_mode", KEEPER, 1)
     book.advance(13)
     book.twin.call("PriceOracle", "poke", KEEPER, market)

@@ -664,6 +664,7 @@ def test_bug_24_trading_with_oneself_leaves_the_fund_no_loss(open_book: OpenBook
     assert book.close("e/1", "e/2", price=wad("95") + 10).ok
     assert 0 <= book.cash("e/1") <= 100
     assert book.domain.bad_debt == 0
+    book.open("w", "e/2", 1, "96.5")  # a fill at the index, so that no premium is left in the mark
     book.rest_at(100)
     book.deposit("e/3", 51)
     book.open("e/3", "w", 10, 100)

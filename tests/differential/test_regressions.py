@@ -309,6 +309,7 @@ def test_residue__never_negative_in_a_random_walk(open_book: OpenBook) -> None:
     largest, done = 0, 0
     for step in range(150):
         if step % 10 == 9:
+            book.open("p0", "p1", wei(U), 100)  # at the index, so that no premium is left in the mark
             book.squeeze(str(step), random.randrange(U, 30 * U), is_long=random.random() < 0.5, cash=1)
             names.append(f"n{step}")
             if book.domain.bad_debt:

@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from python_ref import constants as c
-from scripts.campaign.operations import FEED_NORMAL, FEED_REVERTS, Operations
+from python_ref.mocks import FEED_NORMAL, FEED_REVERT
+from scripts.campaign.operations import Operations
 from scripts.campaign.regimes import BY_NAME
 from scripts.campaign.setup import SPECS, Setup
 from scripts.campaign.steering import Steering
@@ -52,7 +53,7 @@ def machine_on(operations: Operations) -> type[RuleBasedStateMachine]:
         def price(self, market: int, bps: int, feeds: int) -> None:
             self.do.price(market, bps, feeds)
 
-        @rule(market=MARKET, feed=st.integers(0, 2), mode=st.sampled_from((FEED_NORMAL, FEED_REVERTS)))
+        @rule(market=MARKET, feed=st.integers(0, 2), mode=st.sampled_from((FEED_NORMAL, FEED_REVERT)))
         def feed(self, market: int, feed: int, mode: int) -> None:
             self.do.feed_mode(market, feed, mode)
 

@@ -455,6 +455,7 @@ def test_net__eight_others_and_the_bucket(open_book: OpenBook, one: int) -> None
     book.price(100 + 4 * side)
     book.must("take_over", KEEPER, book.id("k"), 0)
     book.rest_at(100)
+    book.price(100, 1)
     enter(book, "z", "w", side, wad(5))
     book.open("z", "w", 100, 100, 1)
     book.price(70, 1)

@@ -12,10 +12,12 @@ from typing import Any
 
 from python_ref.constants import STATE_FROZEN, WAD
 from python_ref.mocks import FEED_NORMAL, MockFeed
-from python_ref.price_oracle import CACHE_S, Book, Feed, Observation, PriceOracle, Prices, Rules
+from python_ref.oracle_words import Book, Feed, Observation, Prices, Rules
+from python_ref.price_oracle import CACHE_S, PriceOracle
 from python_ref.world import World
 from scripts.chain import Chain, Outcome, account, make_chain
 from scripts.chain.artifacts import Artifact
+from scripts.rules import PROFILES
 from scripts.twin import Twin
 
 GOVERNOR, REPORTER, STRANGER = account(1), account(2), account(3)
@@ -28,20 +30,7 @@ QUOTE = 16
 PLAIN = Rules(outlier=200)
 """Agreement alone: breaker, averages and waits off."""
 
-MAJOR = Rules(
-    outlier=200,
-    soft=500,
-    jump=1_500,
-    clamp=1_000,
-    speed=20,
-    step=500,
-    tau_fast=60,
-    tau_ref=900,
-    hold=120,
-    calm=60,
-    grace=600,
-    freeze=14_400,
-)
+MAJOR = PROFILES["major"]
 """What the research gives for major assets."""
 
 MAX_AGE = 3_600

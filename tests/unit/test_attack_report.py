@@ -17,7 +17,7 @@ from click.testing import CliRunner
 
 from scripts.attacks import report_text as text
 from scripts.attacks.report import ACCOUNTS, ResultsError, load, main, page
-from scripts.attacks.report_plot import KINDS, MARKS, WRONGFUL, figure
+from scripts.attacks.report_plot import KINDS, MARKS, UNDULY, WRONGFUL, figure
 from scripts.attacks.report_series import Span, sample, spans, thin
 from scripts.attacks.report_verdict import CONTROL, DIFFERS, HARMED, HELD, LOST, MEANING, NOT_RUN, attacks
 from scripts.attacks.result import DEPLOYMENTS, Expectation, Happening, Metrics, Run, write
@@ -217,7 +217,7 @@ def test_figure__has_every_wrongful_liquidation_and_every_reason() -> None:
         if row == "state"
     ]
     assert states == [("LIVE", 8.0), ("FROZEN", 4.0), ("RECOVERY", 4.0), ("LIVE", 8.0)]
-    assert "feed 1: 7 OUT_OF_RANGE, 4 min from 8 minutes" in defended["hovertext"]
+    assert "feed 0: 7 OUT_OF_RANGE, 4 min from 8 minutes" in defended["hovertext"]
     crosses = [trace for trace in drawn["data"] if trace.get("name") == WRONGFUL.name]
     assert [(list(trace["x"]), list(trace["y"])) for trace in crosses] == [([9.0], [131.2])] * 2
     assert [trace["showlegend"] for trace in crosses] == [True, False]
@@ -255,6 +255,26 @@ def test_figure__marks_a_sample_of_too_many_events() -> None:
     run.events = [Happening(float(i), "trade", "att", 1.0, 100.0, "buys") for i in range(4 * MARKS)]
     trades = next(trace for trace in figure([run])["data"] if trace.get("name") == KINDS["trade"].name)
     assert len(trades["x"]) == MARKS
+
+
+def test_figure__what_happens_at_once_is_one_mark_that_tells_everybody() -> None:
+    run = made("naive")
+    run.events = [Happening(300.0, "resolve", f"long {i}", 1.0, 54.0, f"long {i}: closed", True) for i in range(5)]
+    run.events += [Happening(300.0, "adl", "short 1", 1.0, 54.0, "deleveraged", True)]
+    traces = {trace["name"]: trace for trace in figure([run])["data"] if trace.get("name")}
+    crosses = traces[WRONGFUL.name]
+    assert (list(crosses["x"]), list(crosses["y"]), [text.strip() for text in crosses["text"]]) == (
+        [5.0],
+        [54.0],
+        ["×5"],
+    )
+    assert all(f"long {i}: closed" in crosses["hovertext"][0] for i in range(5))
+    assert traces[UNDULY.name]["hovertext"] == ["short 1: deleveraged"]
+
+
+def test_figure__a_deployment_that_does_not_judge_its_feeds_has_no_rows_for_them() -> None:
+    bar = next(trace for trace in figure([made("naive", codes=[[-1, -1]] * STEPS)])["data"] if trace["type"] == "bar")
+    assert set(bar["y"]) == {"state"}
 
 
 def test_figure__every_kind_of_event_is_marked_but_changes_of_state() -> None:

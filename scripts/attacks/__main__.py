@@ -1,0 +1,172 @@
+"""Play attacks and hold them against their expectations: ``make attacks``, ``make attack NAME=a02``.
+
+Exit codes: 0 everything came as expected; 1 something did not, or contract and model differ, or the chain cannot be
+had; 2 a file or an option cannot be used.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from scripts.attacks.attack import LIBRARY, Attack, find, load
+from scripts.attacks.expect import show
+from scripts.attacks.result import DEPLOYMENTS, RESULTS, STATES, Run, write
+from scripts.attacks.runner import perform
+from scripts.chain import BACKEND, KINDS, ChainUnavailable, make_chain
+from scripts.scenario.nodes import ScenarioError
+from scripts.twin import Mismatch
+
+CONTROL = "a41"
+"""Shown beside every attack: what the protection costs where nothing is wrong but the price."""
+
+WIDTH = 150
+COST = ("bad_debt", "wrongful_notional", "user_lockout_seconds")
+
+
+class Failed(Exception):
+    """An attack that could not be played to its end."""
+
+
+def play(job: tuple[Attack, tuple[str, ...], str]) -> list[Run]:
+    """The runs of one attack; :class:`Failed` where contract and model differ or the chain is lost."""
+    attack, deployments, backend = job
+    try:
+        return list(perform(attack, deployments, lambda: make_chain(backend)).values())
+    except (Mismatch, AssertionError, ChainUnavailable) as error:
+        raise Failed(f"{title(attack.name, attack.variant)}: {error}") from None
+
+
+def title(name: str, variant: str) -> str:
+    """How an attack is called in the table."""
+    return f"{name} ({variant})" if variant else name
+
+
+def collect(names: tuple[str, ...]) -> list[Attack]:
+    """The attacks of those names, or all of the library; always with the control."""
+    files = [file for name in names for file in _found(name)] if names else sorted(LIBRARY.glob("*.yaml"))
+    control = [file for file in find(CONTROL) if file not in files]
+    attacks = []
+    for file in dict.fromkeys([*files, *control]):
+        try:
+            attacks += load(file)
+        except ScenarioError as error:
+            raise click.UsageError(f"{file.name}: {error}") from None
+    return attacks
+
+
+def _found(name: str) -> list[Path]:
+    files = find(name)
+    if not files:
+        known = ", ".join(sorted(file.stem for file in LIBRARY.glob("*.yaml")))
+        raise click.UsageError(f"no attack is called {name!r}; name a file, or one of {known}")
+    return files
+
+
+def results(jobs: list[tuple[Attack, tuple[str, ...], str]], workers: int) -> Iterator[list[Run]]:
+    """Runs in the order of the jobs."""
+    if workers == 1 or len(jobs) == 1:
+        yield from map(play, jobs)
+        return
+    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
+        yield from pool.map(play, jobs)
+
+
+@click.command()
+@click.argument("names", nargs=-1)
+@click.option("--backend", type=click.Choice(KINDS), default=BACKEND, show_default=True, help="the chain to play on")
+@click.option(
+    "--deployment", "deployments", type=click.Choice(DEPLOYMENTS), multiple=True, help="only this one; may be repeated"
+)
+@click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="attacks at the same time")
+@click.option(
+    "--out", type=click.Path(path_type=Path, dir_okay=False), default=RESULTS, help="where the runs are written"
+)
+@click.option("--events", is_flag=True, help="tell what happened in every run")
+def main(
+    names: tuple[str, ...], backend: str, deployments: tuple[str, ...], jobs: int, out: Path, events: bool
+) -> None:
+    """Play attacks (NAMES: the beginning of a name like a02, or a file of your own; all if none is given)."""
+    console = Console(highlight=False, markup=False, emoji=False)
+    console.width = max(console.width, WIDTH)
+    errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
+    attacks = collect(names)
+    wanted = tuple(d for d in DEPLOYMENTS if d in deployments) or DEPLOYMENTS
+    work = [(attack, wanted, backend) for attack in attacks]
+    runs: list[Run] = []
+    columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    failed = False
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
+        bar = progress.add_task("deploying", total=len(work))
+        try:
+            for done in results(work, jobs):
+                runs += done
+                progress.update(bar, advance=1, description=title(done[0].attack, done[0].variant))
+        except Failed as error:
+            errors.print(str(error))
+            failed = True
+    write(runs, out)
+    if events:
+        for run in runs:
+            _tell(console, run)
+    _print(console, runs)
+    console.print(f"written: {out}", style="dim")
+    sys.exit(1 if failed or not all(run.ok for run in runs) else 0)
+
+
+def _tell(console: Console, run: Run) -> None:
+    console.print(f"{title(run.attack, run.variant)}, {run.deployment}", style="bold")
+    for event in run.events:
+        console.print(f"  {event.t:>8,.0f} s  {event.kind:<12}{event.text}{'  WRONGFUL' if event.wrongful else ''}")
+
+
+def _print(console: Console, runs: list[Run]) -> None:
+    """Expectation, result and verdict of every run, and below them what protection costs in the control."""
+    table = Table(title="attacks: what is expected of each deployment, and what came of it", title_justify="left")
+    for column in ("attack", "deployment", "metric", "expected", "result", "verdict"):
+        table.add_column(column, overflow="fold")
+    last = ""
+    for run in (run for run in runs if not run.control):
+        last = _rows(table, run, last)
+    for run in (run for run in runs if run.control):
+        last = _rows(table, run, last)
+        for metric in COST:
+            table.add_row(
+                "", run.deployment, metric, "cost of protection", show(getattr(run.metrics, metric)), "control"
+            )
+    console.print(table)
+    lines = [line for run in runs for line in run.expected]
+    lost = sorted({title(run.attack, run.variant) for run in runs if run.lost_known})
+    console.print(
+        f"{len(runs)} runs, {sum(run.calls for run in runs):,} calls compared, {len(lines)} expectations, "
+        f"{sum(not line.ok for line in lines)} differ; known to be lost: {', '.join(lost) or 'none'}"
+    )
+
+
+def _rows(table: Table, run: Run, last: str) -> str:
+    name = title(run.attack, run.variant)
+    for line in run.expected or ():
+        verdict = "DIFFERS" if not line.ok else "lost (known)" if line.known else "ok"
+        style = "red" if not line.ok else "yellow" if line.known else None
+        label = f"{name}\n{run.title}" if name != last else ""
+        table.add_row(label, run.deployment, line.metric, line.wanted, line.got, verdict, style=style)
+        last = name
+    return last
+
+
+def states_of(run: Run) -> str:
+    """Seconds in each state that was seen."""
+    times = run.metrics.time_in_state
+    return ", ".join(f"{STATES[i]} {show(t)} s" for i, t in enumerate(times) if t)
+
+
+if __name__ == "__main__":
+    main()
