@@ -23,7 +23,7 @@ BACKEND ?=
 export BACKEND
 
 .PHONY: help demo test fuzz shrink mutants branches vectors conformance attack \
-  attacks bench devnet lint format sizes gas lock clean
+  attacks frontier bench devnet lint format sizes gas lock clean
 
 help:  ## this list
 	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## */\t/' | expand -t 13
@@ -60,6 +60,9 @@ attack: $(VENV)/stamp node_modules/stamp  ## one attack on the oracle, three way
 attacks: $(VENV)/stamp node_modules/stamp  ## every attack three ways, and the page about them (WORKERS=n, BACKEND)
 	@code=0; export BACKEND=$${BACKEND:-$$(command -v anvil > /dev/null && echo anvil || echo revm)}; \
 	  $(RUN) -m scripts.attacks --jobs $(WORKERS) || code=$$?; $(RUN) -m scripts.attacks.report; exit $$code
+
+frontier: $(VENV)/stamp  ## what other parameters of the oracle would cost (ATTACKS=a02,a41, POINTS, SEED, BUDGET, JUMP=500,1500 …)
+	@$(RUN) -m scripts.attacks.sweep $(call options,ATTACKS POINTS SEED SEEDS BUDGET JOBS NAME JUMP TAU_FAST SPEED GRACE FREEZE)
 
 bench: $(VENV)/stamp node_modules/stamp  ## compared calls a second of every backend, against plain ape (STEPS, SEED, JSON)
 	@$(RUN) -m scripts.bench $(call options,STEPS SEED JSON)

@@ -30,6 +30,10 @@ event Liquidated:
     fund_fee: uint256
 
 
+# what one may still liquidate in a minute is kept in parts of a position
+SHARES: constant(uint256) = 4096
+
+
 @deploy
 def __init__(token: address, decimals: uint256, oracle: address):
     """
@@ -94,11 +98,20 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     if r.e_kind >= convert(r.m_kind, int256):
         assert skip, "liquidation: healthy"
         return self._pass_over(market, m)
-    if is_doubtful and word.liquidated + c.LIQUIDATION_DELAY_S > block.timestamp:
-        assert skip, "liquidation: too soon"
-        return self._pass_over(market, m)
     is_long: bool = leg.size > 0
     q: uint256 = convert(abs(leg.size), uint256)
+    most: uint256 = q
+    since: uint256 = word.liquidated >> 12
+    if is_doubtful:
+        # on a price in doubt, half in a minute, of which somebody may have had a part
+        share: uint256 = word.liquidated & (SHARES - 1)
+        if since + c.LIQUIDATION_DELAY_S <= block.timestamp:
+            share = SHARES // 2
+            since = block.timestamp
+        most = fixed_math._mul_div_up(q, share, SHARES)
+        if most == 0:
+            assert skip, "liquidation: too soon"
+            return self._pass_over(market, m)
     kind: uint256 = margin._kind_price(venue.prices, leg.size)
     leg_margin: uint256 = margin._leg_margin(venue, leg.size, kind)
     share: uint256 = convert(margin._price_share(r.e_kind, leg_margin, r.m_kind, leg.size), uint256)
@@ -122,9 +135,9 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
         min_size,
     )
     size = min(min(size, max_size), q)
-    if is_doubtful and q > min_size:
-        # on a price in doubt, half at a time
-        size = min(size, (q + 1) // 2)
+    if q <= min_size and since == block.timestamp:
+        most = q
+    size = min(size, most)
     assert size > 0, "liquidation: zero size"
     if q - size <= c.DUST_SIZE:
         # a rest of dust would go to the house, and leave the account a few wei short
@@ -146,7 +159,9 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
         cash = -cash
     if is_doubtful:
         stamped: words.Account = ledger._load_account(account)
-        stamped.liquidated = block.timestamp
+        stamped.liquidated = since << 12
+        if size < most:
+            stamped.liquidated |= (most - size) * SHARES // (q - size)
         ledger._store_account(account, stamped)
         # the taker may grow: the position is in the market already
         venue.prices.state = c.STATE_LIVE

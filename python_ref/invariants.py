@@ -604,7 +604,8 @@ def inv_13_states_allow(before: Snapshot, after: Snapshot, events: Iterable[Even
             assert held <= small or taken <= half or held - half <= DUST_SIZE, f"INV-13: {taken} of {held} liquidated"
         elif e.name in ("Withdrawn", "Transferred"):
             account = f["account" if e.name == "Withdrawn" else "from_account"]
-            worst = max((states[m] for m in before.legs(account)), default=STATE_LIVE)
+            held = (m for m, leg in before.legs(account).items() if leg.size)
+            worst = max((states[m] for m in held), default=STATE_LIVE)
             assert worst <= STATE_DEGRADED, f"INV-13: {e.name} from {account.hex()} in state {worst}"
 
 

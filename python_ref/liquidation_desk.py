@@ -16,6 +16,10 @@ from python_ref.margin import kind_price, price_share
 from python_ref.world import require
 
 
+SHARES = 4096
+"""What one may still liquidate in a minute is kept in parts of a position."""
+
+
 class LiquidationDesk(DefaultManager):
     """Liquidation of unhealthy accounts, one or many."""
 
@@ -58,10 +62,17 @@ class LiquidationDesk(DefaultManager):
         if r.e_kind >= r.m_kind:
             require(skip, "liquidation: healthy")
             return self._pass_over(venue)
-        if is_doubtful and word.liquidated + c.LIQUIDATION_DELAY_S > self.world.now:
-            require(skip, "liquidation: too soon")
-            return self._pass_over(venue)
         is_long, q = leg.size > 0, abs(leg.size)
+        most = q
+        since, share = divmod(word.liquidated, SHARES)
+        if is_doubtful:
+            # on a price in doubt, half in a minute, of which somebody may have had a part
+            if since + c.LIQUIDATION_DELAY_S <= self.world.now:
+                since, share = self.world.now, SHARES // 2
+            most = mul_div_up(q, share, SHARES)
+            if most == 0:
+                require(skip, "liquidation: too soon")
+                return self._pass_over(venue)
         kind = kind_price(venue.prices, leg.size)
         leg_margin = self._leg_margin(venue, leg.size, kind)
         share = price_share(r.e_kind, leg_margin, r.m_kind, leg.size)
@@ -76,9 +87,9 @@ class LiquidationDesk(DefaultManager):
             self.address, q, kind, price, r.e_kind, r.m_kind - leg_margin, venue.risk.pack(), claim_index, min_size
         )
         size = min(size, max_size, q)
-        if is_doubtful and q > min_size:
-            # on a price in doubt, half at a time
-            size = min(size, (q + 1) // 2)
+        if q <= min_size and since == self.world.now:
+            most = q
+        size = min(size, most)
         require(size > 0, "liquidation: zero size")
         if q - size <= c.DUST_SIZE:
             # a rest of dust would go to the house, and leave the account a few wei short
@@ -93,7 +104,9 @@ class LiquidationDesk(DefaultManager):
         change, cash = (-size, quote) if is_long else (size, -quote)
         if is_doubtful:
             stamped = self.load_account_word(account)
-            stamped.liquidated = self.world.now
+            stamped.liquidated = since * SHARES
+            if size < most:
+                stamped.liquidated += (most - size) * SHARES // (q - size)
             self.store_account_word(account, stamped)
             # the taker may grow: the position is in the market already
             venue.prices = replace(venue.prices, state=c.STATE_LIVE)

@@ -1,11 +1,13 @@
 """Models of the mocks: a feed and an oracle that say what they are told and tokens with bad habits.
 
-Mirrors of ``contracts/mocks/MockFeed.vy``, ``MockOracle.vy``, ``MockToken.vy`` and ``NoReturnToken.vy``. There are many
-of each but the oracle, so the words of one are under ``(name, variable, …)`` with a ``name`` of its own.
+Mirrors of ``contracts/mocks/MockFeed.vy``, ``MockProxy.vy``, ``MockOracle.vy``, ``MockToken.vy`` and
+``NoReturnToken.vy``. There are many of each but the oracle, so the words of one are under ``(name, variable, …)`` with
+a ``name`` of its own.
 """
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 
 from python_ref.baselines import Baseline
@@ -97,6 +99,57 @@ class MockFeed:
         if mode == FEED_EMPTY:
             return b""
         return words
+
+
+class MockProxy:
+    """A feed behind a proxy, as Chainlink deploys them; ``MockProxy.vy``. Anybody may propose and confirm."""
+
+    def __init__(
+        self, world: World, contracts: Mapping[str, MockFeed], aggregator: str, name: str = "MockProxy"
+    ) -> None:
+        """Begin phase 1. ``contracts`` says what feed lives at an address."""
+        self.world = world
+        self.contracts = contracts
+        self.name = name
+        self._begin(aggregator)
+
+    def _key(self, variable: str, *indices: int) -> Key:
+        return (self.name, variable, *indices)
+
+    def _begin(self, aggregator: str) -> None:
+        phase = self.world.get(self._key("phaseId")) + 1
+        self.world.set(self._key("phaseId"), phase)
+        self.world.set(self._key("aggregator"), int(aggregator, 16))
+        self.world.set(self._key("phaseAggregators", phase), int(aggregator, 16))
+
+    def _asked(self) -> MockFeed:
+        return self.contracts[f"0x{self.world.get(self._key('aggregator')):040x}"]
+
+    def proposeAggregator(self, sender: str, aggregator: str) -> None:  # noqa: N802
+        """Name who may be asked next."""
+        self.world.set(self._key("proposedAggregator"), int(aggregator, 16))
+
+    def confirmAggregator(self, sender: str, aggregator: str) -> None:  # noqa: N802
+        """Ask the proposed aggregator from now on, in a phase of its own. ``proxy: not proposed``."""
+        require(int(aggregator, 16) == self.world.get(self._key("proposedAggregator")), "proxy: not proposed")
+        self.world.set(self._key("proposedAggregator"), 0)
+        self._begin(aggregator)
+
+    def decimals(self, sender: str) -> int:
+        """Decimals of the answer: the present aggregator's."""
+        return self._asked().decimals(sender)
+
+    def latestRoundData(self, sender: str) -> bytes:  # noqa: N802
+        """The aggregator's last round, numbered within its phase; a :class:`Revert` where a typed read reverts."""
+        answer = self._asked().latestRoundData(sender)
+        require(len(answer) >= 160, "")
+        words = [answer[i : i + 32] for i in range(0, 160, 32)]
+        for place in (0, 4):
+            number = int.from_bytes(words[place], "big")
+            require(number < 2**80, "")
+            numbered = self.world.get(self._key("phaseId")) << 64 | number % 2**64
+            words[place] = uint(numbered).to_bytes(32, "big")
+        return b"".join(words)
 
 
 class MockOracle(Baseline):

@@ -389,11 +389,8 @@ class PriceOracle:
 
     def _poke(self, market: int, before: Book) -> Book:
         """Read the feeds, store what they said and log it; the quote's book first."""
-        word = self.world.get(self._key("rules", market))
-        if word == 0 or before.state == STATE_SETTLEMENT:
-            return before
         quote = Quote()
-        if (other := Rules.unpack(word).quote) != 0:
+        if (other := self._rules(market).quote) != 0:
             other_book = self._load(other)
             if self._age(other_book.poked_at) > CACHE_S:
                 other_book = self._poke_book(other, other_book, Quote())

@@ -45,7 +45,7 @@ class Account:
     has_late: bool = False  # plain units wait in word 33 (rule 6)
     in_receipt: bool = False  # a receipt for this account is open (rule 26)
     exposed: bool = False
-    liquidated: int = 0  # uint32, second of the last liquidation in a DEGRADED market
+    liquidated: int = 0  # uint44, in DEGRADED markets: second << 12 | 4096ths of a position that this minute still allows
 
     def pack(self) -> int:
         """The word."""
@@ -55,7 +55,7 @@ class Account:
             | _u(self.touched, 32) << 176
             | int(self.has_late) << 208
             | int(self.in_receipt) << 209
-            | _u(self.liquidated, 32) << 210
+            | _u(self.liquidated, 44) << 210
             | int(self.exposed) << 255
         )
 
@@ -69,7 +69,7 @@ class Account:
             bool(_take(word, 208, 1)),
             bool(_take(word, 209, 1)),
             bool(_take(word, 255, 1)),
-            _take(word, 210, 32),
+            _take(word, 210, 44),
         )
 
 

@@ -19,6 +19,7 @@ struct Account:
     has_late: bool
     in_receipt: bool
     exposed: bool
+    # in DEGRADED markets: second << 12 | 4096ths of a position that this minute still allows
     liquidated: uint256
 
 
@@ -102,7 +103,7 @@ def _pack_account(a: Account) -> uint256:
     @notice Word 0 of an account.
     """
     cash: uint256 = convert(unsafe_add(a.cash, 2**159), uint256)
-    assert (cash >> 160) | (a.legs >> 16) | (a.touched >> 32) | (a.liquidated >> 32) == 0
+    assert (cash >> 160) | (a.legs >> 16) | (a.touched >> 32) | (a.liquidated >> 44) == 0
     word: uint256 = (
         (unsafe_sub(cash, 2**159) & (2**160 - 1)) | (a.legs << 160) | (a.touched << 176) | (a.liquidated << 210)
     )
@@ -128,7 +129,7 @@ def _unpack_account(word: uint256) -> Account:
         has_late=(word >> 208) & 1 == 1,
         in_receipt=(word >> 209) & 1 == 1,
         exposed=word >> 255 == 1,
-        liquidated=(word >> 210) & (2**32 - 1),
+        liquidated=(word >> 210) & (2**44 - 1),
     )
 
 

@@ -34,12 +34,14 @@ One full example; every key but title, source, length and market (with a truth) 
       limits: {oi_cap: 1_000_000, min_size: 0.001}        # base units
       rank: leverage                            # single | profit | leverage
       policy: BandQueue                         # or ProRata
+    quote: {name: USDC, truth: 1.00, …}         # prices the collateral; a market in all but that nobody trades it.
+                                                # The markets' truths are in USD then, all charts in collateral
     truth: [[0, 1.0], [600, 1.0], [660, 0.9]]   # straight lines; or a price; {points: [...], shape: step};
                                                 # {start: 0.2, tau: 1500, from: 0}: falls exponentially;
                                                 # {start: 1, drip: 5, every: 12}: +5 bps every 12 s, compounded;
                                                 # {csv: history.csv, decimals: 8}: columns round,timestamp,answer
 
-    faults:                                     # of feed: i, feeds: [i, j], group: g, or all; several at once add up
+    faults:                                     # market: name; of feed: i, feeds: [i, j], group: g, or all; several at once add up
       - {feed: 2, from: 300, revert: true}      # to: … ends it; without, it lasts
       - {feed: 0, from: 600, to: 4200, scale: 1000}
     # content:   scale: k, set: p, add: x, path: (as truth), csv: history.csv (rounds, stamps and answers as they are),
@@ -57,12 +59,14 @@ One full example; every key but title, source, length and market (with a truth) 
     traders: {alice: 5_000}                     # neither attackers nor book
     keeper: {every: 12, off: [[600, 3000]]}     # pokes, liquidates, resolves, rebases; at every step by default
 
-    steps:                                      # at, every, until; when: a state or several; once: true;
+    steps:                                      # at, every, until; when: a state or several;
+                                                # once: true = tried until it goes through;
                                                 # early: true = before the feeds answer (who sees it coming)
       - {at: 600, long: {account: mallory, notional: 500_000}}                 # with: pool, price: index
       - {at: 612, close: {account: mallory, share: 50 %}}
       - {at: 672, every: 12, until: 1200, name: cash out, withdraw: {account: mallory, amount: max},
          want: {naive: done, defended: "refused: margin: frozen"}}             # or just refused
+    # account: everybody stands for all who have a position
     # long, short: {account, notional | size, with, price: index | truth | low | high | mark | number}
     # close: {account, share, with, price}; deposit, withdraw: {account, amount | max}; transfer: {from, to, amount}
     # release, claim, resolve: {account}; liquidate: {account, taker}; poke: {}; settle: {by: anybody | governor}

@@ -7,9 +7,6 @@ had; 2 a file or an option cannot be used.
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from concurrent.futures import ProcessPoolExecutor
-from multiprocessing import get_context
 from pathlib import Path
 
 import click
@@ -19,35 +16,16 @@ from rich.table import Table
 
 from scripts.attacks.attack import LIBRARY, Attack, find, load
 from scripts.attacks.expect import show
-from scripts.attacks.result import DEPLOYMENTS, RESULTS, STATES, Run, write
-from scripts.attacks.runner import perform
-from scripts.chain import BACKEND, KINDS, ChainUnavailable, make_chain
+from scripts.attacks.play import Failed, results, title
+from scripts.attacks.result import DEPLOYMENTS, RESULTS, Run, write
+from scripts.chain import BACKEND, KINDS
 from scripts.scenario.nodes import ScenarioError
-from scripts.twin import Mismatch
 
 CONTROL = "a41"
 """Shown beside every attack: what the protection costs where nothing is wrong but the price."""
 
 WIDTH = 150
 COST = ("bad_debt", "wrongful_notional", "user_lockout_seconds")
-
-
-class Failed(Exception):
-    """An attack that could not be played to its end."""
-
-
-def play(job: tuple[Attack, tuple[str, ...], str]) -> list[Run]:
-    """The runs of one attack; :class:`Failed` where contract and model differ or the chain is lost."""
-    attack, deployments, backend = job
-    try:
-        return list(perform(attack, deployments, lambda: make_chain(backend)).values())
-    except (Mismatch, AssertionError, ChainUnavailable) as error:
-        raise Failed(f"{title(attack.name, attack.variant)}: {error}") from None
-
-
-def title(name: str, variant: str) -> str:
-    """How an attack is called in the table."""
-    return f"{name} ({variant})" if variant else name
 
 
 def collect(names: tuple[str, ...]) -> list[Attack]:
@@ -69,15 +47,6 @@ def _found(name: str) -> list[Path]:
         known = ", ".join(sorted(file.stem for file in LIBRARY.glob("*.yaml")))
         raise click.UsageError(f"no attack is called {name!r}; name a file, or one of {known}")
     return files
-
-
-def results(jobs: list[tuple[Attack, tuple[str, ...], str]], workers: int) -> Iterator[list[Run]]:
-    """Runs in the order of the jobs."""
-    if workers == 1 or len(jobs) == 1:
-        yield from map(play, jobs)
-        return
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        yield from pool.map(play, jobs)
 
 
 @click.command()
@@ -160,12 +129,6 @@ def _rows(table: Table, run: Run, last: str) -> str:
         table.add_row(label, run.deployment, line.metric, line.wanted, line.got, verdict, style=style)
         last = name
     return last
-
-
-def states_of(run: Run) -> str:
-    """Seconds in each state that was seen."""
-    times = run.metrics.time_in_state
-    return ", ".join(f"{STATES[i]} {show(t)} s" for i, t in enumerate(times) if t)
 
 
 if __name__ == "__main__":

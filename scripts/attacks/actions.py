@@ -12,7 +12,7 @@ from eth_utils import keccak
 from python_ref import constants as c
 from python_ref.mocks import MockFeed
 from python_ref.price_oracle import Feed
-from scripts.attacks.attack import POOL, Step
+from scripts.attacks.attack import EVERYBODY, POOL, Step
 from scripts.chain import Outcome
 from scripts.system import GOVERNOR, KEEPER, WAD
 from scripts.twin import Mismatch
@@ -35,8 +35,9 @@ class Actions:
         self._feeds = 0
         self._starver: str | None = None
 
-    def do(self, step: Step) -> None:
-        """One step, for every account where it names several; what it came to is told, and held against ``want``."""
+    def do(self, step: Step) -> bool:
+        """One step, for every account where it names several; whether all of it went through."""
+        done = True
         for args in self._spread(step.args):
             outcome = getattr(self, f"_{step.action}")(**args)
             if outcome is None:
@@ -47,6 +48,8 @@ class Actions:
             if self.runner.deployment in step.want:
                 found = self._came.setdefault(step.path, (step, {}))[1]
                 found[got] = found.get(got, 0) + 1
+            done &= outcome.ok
+        return done
 
     def judge(self) -> None:
         """Hold what the steps came to against what they want; a step that never came to pass has failed."""
@@ -68,6 +71,8 @@ class Actions:
     def _spread(self, args: Any) -> list[dict[str, Any]]:
         account = args.get("account")
         members = self.runner.attack.groups.get(account, (account,))
+        if account == EVERYBODY:
+            members = tuple(name for name, id_ in self.runner.ids.items() if self.runner.accounts.sizes(id_))
         return [{**args, "account": member} if member else dict(args) for member in members]
 
     # Trades

@@ -51,8 +51,14 @@ AGGREGATIONS = {
     "average": baselines.AVERAGE,
 }
 
+QUOTE_BOOK = c.MAX_MARKETS
+"""The oracle's first book that is no market."""
+
 POOL = "pool"
 LIQUIDATOR = "liquidator"
+EVERYBODY = "everybody"
+"""Stands for all accounts with a position."""
+
 SLACK_S = 300
 """Seconds beyond its heartbeat for which an answer counts."""
 
@@ -106,7 +112,7 @@ class Step:
     every: int
     until: int
     when: tuple[str, ...]  # states of the market's oracle in which it is done; () in any
-    once: bool
+    once: bool  # tried until it goes through
     early: bool  # before the feeds of that second answer: by somebody who sees what is coming
     action: str
     args: Mapping[str, Any]
@@ -143,6 +149,7 @@ class Attack:
     length: int
     seed: str
     markets: tuple[Market, ...]
+    quote: Market | None  # what prices the collateral; its book is QUOTE_BOOK
     faults: tuple[Fault, ...]
     book: Book | None
     pool: int
@@ -156,6 +163,11 @@ class Attack:
     steps: tuple[Step, ...]
     wishes: Mapping[str, tuple[Wish, ...]]
 
+    @property
+    def books(self) -> dict[int, Market]:
+        """Everything that has feeds, by its number in the oracle: markets, and the quote."""
+        return dict(enumerate(self.markets)) | ({QUOTE_BOOK: self.quote} if self.quote else {})
+
     def times(self) -> list[int]:
         """Every second of the run."""
         stops = [t for step in self.steps for t in step.times(self.length)]
@@ -163,7 +175,7 @@ class Attack:
         for fault in self.faults:
             if fault.history:
                 stops += [fault.start + row.timestamp - fault.history[0].timestamp for row in fault.history]
-        for market in self.markets:
+        for market in self.books.values():
             if market.truth.shape == "step":
                 stops += market.truth.times
         stops += [t for window in (self.sequencer or ()) for t in window]
@@ -191,6 +203,7 @@ KEYS = (
     "variants",
     "market",
     "markets",
+    "quote",
     "truth",
 )
 REQUIRED = ("title", "source", "length")
@@ -226,7 +239,11 @@ def _read(root: Node, file: File, variant: str) -> Attack:
     found = root.fields(tuple(key for key in KEYS if key != "variants"), REQUIRED)
     folder = file.resolve().parent
     markets = _markets(root, found, folder)
+    quote = _market(found["quote"], None, folder) if "quote" in found else None
+    if quote is not None:
+        markets = tuple(replace(market, rules=replace(market.rules, quote=QUOTE_BOOK)) for market in markets)
     names = tuple(market.name for market in markets)
+    books = {**dict(enumerate(markets)), **({QUOTE_BOOK: quote} if quote else {})}
     book = _book(found.get("book"), names)
     attackers, groups_a = _actors(found.get("attackers"))
     traders, groups_t = _actors(found.get("traders"))
@@ -247,7 +264,7 @@ def _read(root: Node, file: File, variant: str) -> Attack:
             raise ScenarioError("attackers", f"{name!r} stands for two accounts; rename one")
     length = found["length"].seconds()
     faults = tuple(
-        read_fault(node, folder, tuple(market.groups for market in markets), names)
+        read_fault(node, folder, {book.name: (number, book.groups) for number, book in books.items()})
         for node in (found["faults"].elements() if "faults" in found else ())
     )
     reader = _Steps(names, tuple(accounts))
@@ -264,6 +281,7 @@ def _read(root: Node, file: File, variant: str) -> Attack:
         length=length,
         seed=found["seed"].text() if "seed" in found else file.stem,
         markets=markets,
+        quote=quote,
         faults=faults,
         book=book,
         pool=_money(found, "pool", 50_000_000),
@@ -535,7 +553,7 @@ class _Steps:
         if key == "market":
             return self.markets.index(node.choice(self.markets, "market"))
         if key in ("account", "with", "taker") or (key in ("from", "to") and action == "transfer"):
-            return node.choice(self.accounts, "account")
+            return node.choice((*self.accounts, EVERYBODY) if key == "account" else self.accounts, "account")
         if key == "amount":
             return None if node.value == "max" else node.wad(1)
         if key in ("notional", "size"):

@@ -6,7 +6,7 @@ passed. Faults change what it answers, when, or how; several at once add up. Eve
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
 from math import floor
@@ -77,11 +77,12 @@ class Fault:
         return feed in self.feeds and self.start <= t < self.end
 
 
-def read_fault(node: Node, folder: File, groups: tuple[tuple[int, ...], ...], names: tuple[str, ...]) -> Fault:
-    """One entry of ``faults``. ``groups``: the provider group of every feed, by market; ``names`` of the markets."""
+def read_fault(node: Node, folder: File, books: Mapping[str, tuple[int, tuple[int, ...]]]) -> Fault:
+    """One entry of ``faults``. ``books``: by name, the oracle's number and the provider group of every feed."""
     found = node.fields((*KEYS, *MODES, *FLAGS, *SECONDS))
-    market = names.index(found["market"].choice(names, "market")) if "market" in found else 0
-    feeds = _feeds(node, found, groups[market])
+    name = found["market"].choice(tuple(books), "market") if "market" in found else next(iter(books))
+    market, groups = books[name]
+    feeds = _feeds(node, found, groups)
     start = found["from"].seconds() if "from" in found else 0
     end = found["to"].seconds() if "to" in found else FOREVER
     if end <= start:

@@ -51,7 +51,11 @@ const near = new IntersectionObserver(
   { rootMargin: "600px" },
 );
 for (const button of document.querySelectorAll(".more")) {
-  const toggle = () => button.setAttribute("aria-expanded", !button.closest("tbody").classList.toggle("closed"));
+  const rows = document.getElementById(button.getAttribute("aria-controls"));
+  const toggle = () => {
+    rows.hidden = !rows.hidden;
+    button.setAttribute("aria-expanded", !rows.hidden);
+  };
   button.addEventListener("click", toggle);
   toggle();
 }

@@ -14,7 +14,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from scripts.attacks.report_series import sample, spans, thin
+from scripts.attacks.report_series import area, line, sample, spans, thin
 from scripts.attacks.report_text import number, seconds
 from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Happening, Run
 
@@ -30,6 +30,8 @@ LOGARITHMIC = 4.0
 """Prices that differ by more than this factor are drawn on a logarithmic axis."""
 MARKS = 150
 """Events of one kind drawn in one chart; of more, an even sample."""
+COUNTED = 20
+"""Marks of one kind in one chart that have their number beside them; the pointer tells it in any case."""
 TOLD = 12
 """Events told where a mark stands for many."""
 INK = "#1b1f24"
@@ -70,7 +72,7 @@ KINDS = {
     "trade": Kind("trade of an actor", "circle-open", "#005b8f", 7),
     "move": Kind("deposit, withdrawal, transfer", "diamond-open", "#005b8f", 8, shown=False),
     "refused": Kind("refused", "line-ns-open", "#8a1f1f", 9, shown=False),
-    "blocked": Kind("blocked by the oracle", "x-thin-open", "#8a1f1f", 8, shown=False),
+    "blocked": Kind("blocked by the oracle", "x-thin-open", "#8a1f1f", 8, count="top center"),
 }
 """What is marked on the prices; changes of state are in the band."""
 
@@ -159,35 +161,31 @@ class _Legend:
 
 
 def _prices(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
-    drawn = [run.truth, run.index, run.mark, run.low, run.high, run.credit_low, run.credit_high]
+    drawn = [run.truth, run.index, run.mark, run.low, run.high, run.credit_low, run.credit_high, run.state]
     kept = thin(drawn)
-    times = [_short(run.t[i] / scale) for i in kept]
+    times, end = [_short(run.t[i] / scale) for i in kept], _short(_end(run) / scale)
+    there = [run.state[i] >= 0 for i in kept]
 
-    def line(values: Sequence[float], **more: Any) -> go.Scatter:
-        style = {"shape": "hv", **more.pop("line", {})}
-        points = [_short(values[i]) if values[i] else None for i in kept]  # 0 is no answer
-        return go.Scatter(x=times, y=points, mode="lines", line=style, **more)
+    def short(values: Sequence[float]) -> list[float]:
+        return [_short(values[i]) for i in kept]
 
-    edge = {"color": "#56b4e9", "width": 0.8}
+    def steps(values: Sequence[float], **more: Any) -> go.Scatter:
+        style = {"shape": "hv", **more.pop("line")}
+        x, y = line(times, short(values), [True] * len(kept) if values is run.truth else there, end)
+        return go.Scatter(x=x, y=y, mode="lines", line=style, **more)
+
+    x, y = area(times, short(run.low), short(run.high), there, end)
+    interval = {"line": {"color": "#56b4e9", "width": 0.6}, "fill": "toself", "fillcolor": "rgba(86,180,233,0.28)"}
     credit = {"color": "#7b8794", "width": 1.1, "dash": "dot"}
-    answers = list(zip(*run.feeds, strict=True)) if run.feeds else []
-    found = [_answers(answers, run.t, scale, legend)] if answers else []
+    found = [_answers(run, scale, legend)] if run.feeds else []
     found += [
-        line(run.low, line=edge, hoverinfo="skip", name="interval", legendgroup="interval", showlegend=False),
-        line(
-            run.high,
-            line=edge,
-            fill="tonexty",
-            fillcolor="rgba(86,180,233,0.28)",
-            hoverinfo="skip",
-            **legend("interval"),
-        ),
-        line(run.credit_low, line=credit, hoverinfo="skip", **legend("credit edges")),
-        line(run.credit_high, line=credit, hoverinfo="skip", **legend("credit edges")),
+        go.Scatter(x=x, y=y, mode="lines", hoverinfo="skip", **interval, **legend("interval")),
+        steps(run.credit_low, line=credit, hoverinfo="skip", **legend("credit edges")),
+        steps(run.credit_high, line=credit, hoverinfo="skip", **legend("credit edges")),
     ]
     for name, (title, style) in LINES.items():
         found.append(
-            line(
+            steps(
                 getattr(run, name),
                 line=style,
                 hovertemplate=f"{title} %{{y:.6~g}} at %{{x}}<extra></extra>",
@@ -197,16 +195,19 @@ def _prices(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
     return found
 
 
-def _answers(feeds: Sequence[Sequence[float]], t: Sequence[float], scale: float, legend: _Legend) -> go.Scatter:
+def _answers(run: Run, scale: float, legend: _Legend) -> go.Scatter:
     """What every feed answered, as one trace of thin lines."""
-    times: list[float | None] = []
-    points: list[float | None] = []
-    for values in feeds:
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for values in zip(*run.feeds, strict=True):
         kept = thin([values])
-        times += [*(_short(t[i] / scale) for i in kept), None]
-        points += [*(_short(values[i]) if values[i] else None for i in kept), None]
+        prices = [_short(values[i]) for i in kept]
+        times = [_short(run.t[i] / scale) for i in kept]
+        more = line(times, prices, [price != 0 for price in prices], _short(_end(run) / scale))
+        x += more[0]
+        y += more[1]
     style = {"color": "#8a949e", "width": 0.9, "shape": "hv"}
-    return go.Scatter(x=times, y=points, mode="lines", line=style, hoverinfo="skip", **legend("answers of the feeds"))
+    return go.Scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip", **legend("answers of the feeds"))
 
 
 def _events(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
@@ -231,10 +232,10 @@ def _events(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
                     "color": kind.colour,
                     "line": {"width": 1.4 if is_open else 0.8, "color": kind.colour if is_open else "#ffffff"},
                 },
-                text=[f" ×{len(events)}" if len(events) > 1 else "" for _, events in shown],
+                text=[f" ×{len(events)}" if len(events) > 1 and len(shown) <= COUNTED else "" for _, events in shown],
                 textposition=kind.count,
                 textfont={"size": 10, "color": kind.colour},
-                hovertext=["<br>".join(map(_tell, sample(events, TOLD))) for _, events in shown],
+                hovertext=[_tell_all(events) for _, events in shown],
                 hovertemplate=f"<b>{kind.name}</b> at %{{x}}<br>%{{hovertext}}<extra></extra>",
                 visible=True if kind.shown else "legendonly",
                 cliponaxis=False,
@@ -256,7 +257,12 @@ def _height(run: Run, event: Happening) -> float:
     if event.price > 0:
         return event.price
     at = max((i for i, t in enumerate(run.t) if t <= event.t), default=0)
-    return run.mark[at] or run.truth[at]
+    return run.mark[at] if run.state[at] >= 0 else run.truth[at]
+
+
+def _tell_all(events: Sequence[Happening]) -> str:
+    told = [_tell(event) for event in events[:TOLD]]
+    return "<br>".join(told + ([f"and {len(events) - TOLD} more"] if len(events) > TOLD else []))
 
 
 def _tell(event: Happening) -> str:
@@ -277,7 +283,7 @@ def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
             if row == "state":
                 name = STATES[span.value] if span.value >= 0 else "no answer"
                 colours.append(STATE_COLOURS[span.value])
-                wordings = (name, name[0])
+                wordings = (name, name[0] if span.value >= 0 else "–")
             else:
                 name = f"{span.value} {CODES[span.value]}" if span.value >= 0 else "not judged"
                 colours.append(HEALTHY if span.value == 0 else BROKEN if span.value > 0 else UNKNOWN)
@@ -379,14 +385,11 @@ def _decades(ranges: dict[str, list[float]]) -> dict[str, list[Any]]:
 
 
 def _extremes(runs: Sequence[Run]) -> tuple[float, float]:
-    """Of the prices that are there, 0 being no answer, and of what is marked on them."""
-    values = [
-        value
-        for run in runs
-        for series in (run.truth, run.index, run.mark, run.low, run.high)
-        for value in series
-        if value
-    ]
+    """Of the prices that are there, and of what is marked on them."""
+    values = [price for run in runs for price in run.truth]
+    for run in runs:
+        for series in (run.index, run.mark, run.low, run.high):
+            values += [price for price, state in zip(series, run.state, strict=True) if state >= 0]
     values += [event.price for run in runs for event in run.events if event.price > 0 and _shown(event)]
     return min(values), max(values)
 
@@ -402,7 +405,8 @@ def _feeds(run: Run) -> int:
 
 
 def _end(run: Run) -> float:
-    return run.t[-1] + run.step_s
+    """The last step has no length of its own."""
+    return run.t[-1] if len(run.t) > 1 else run.t[0] + run.step_s
 
 
 def _time_unit(length: float) -> tuple[float, str]:

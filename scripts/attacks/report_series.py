@@ -46,6 +46,49 @@ def thin(series: Sequence[Sequence[float]], points: int = POINTS) -> list[int]:
     return sorted(kept)
 
 
+def line(
+    times: Sequence[float], values: Sequence[float], there: Sequence[bool], end: float
+) -> tuple[list[float | None], list[float | None]]:
+    """Points of a line of steps, up to ``end``: a value lasts until the next or the gap after it, which is a None."""
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for i, (time, value) in enumerate(zip(times, values, strict=True)):
+        if not there[i]:
+            continue
+        x.append(time)
+        y.append(value)
+        last = i + 1 == len(times)
+        if last or not there[i + 1]:
+            x += [end if last else times[i + 1], None]
+            y += [value, None]
+    return x, y
+
+
+def area(
+    times: Sequence[float], low: Sequence[float], high: Sequence[float], there: Sequence[bool], end: float
+) -> tuple[list[float | None], list[float | None]]:
+    """The area between two lines of steps, up to ``end``: a closed outline for each stretch in which both are there.
+
+    Outlines are parted by None.
+    """
+    edges = [*times, end]
+    x: list[float | None] = []
+    y: list[float | None] = []
+    for drawn, stretch in groupby(range(len(times)), key=there.__getitem__):
+        if not drawn:
+            continue
+        steps = list(stretch)
+        for i in steps:
+            x += [edges[i], edges[i + 1]]
+            y += [high[i], high[i]]
+        for i in reversed(steps):
+            x += [edges[i + 1], edges[i]]
+            y += [low[i], low[i]]
+        x.append(None)
+        y.append(None)
+    return x, y
+
+
 def spans(
     times: Sequence[float], values: Sequence[int], end: float, order: Sequence[int], cells: int = CELLS
 ) -> list[Span]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scripts.attacks.result import STATES, Metrics, Run
+from scripts.attacks.result import STATES, Run
 
 MINUS = "−"
 
@@ -61,9 +61,14 @@ def states(value: list[float]) -> str:
     return ", ".join(f"{name} {seconds(s)}" for name, s in zip(STATES, value, strict=True) if s) or "0"
 
 
+def unanswered(run: Run) -> float:
+    """Seconds in which the oracle gave no answer at all."""
+    return sum(after - t for t, after, state in zip(run.t, run.t[1:], run.state, strict=False) if state < 0)
+
+
 def not_live(run: Run) -> float:
-    """Seconds in which the oracle was not LIVE."""
-    return sum(run.metrics.time_in_state[1:])
+    """Seconds in which the oracle was not LIVE: it restricted something or gave no answer."""
+    return sum(run.metrics.time_in_state[1:]) + unanswered(run)
 
 
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
@@ -89,6 +94,8 @@ METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
 """How each metric of a run is called and written, in the order of the tables."""
 
 
-def metric(metrics: Metrics, name: str) -> str:
+def metric(run: Run, name: str) -> str:
     """A metric as text."""
-    return METRICS[name][1](getattr(metrics, name))
+    written = METRICS[name][1](getattr(run.metrics, name))
+    silent = unanswered(run) if name == "time_in_state" else 0
+    return f"{written}, no answer {seconds(silent)}" if silent else written

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from scripts.attacks.expect import DUST
+from scripts.attacks.report_text import not_live
 from scripts.attacks.result import DEPLOYMENTS, Run
 
 HELD = "held"
@@ -113,7 +114,7 @@ def worst(runs: list[Run]) -> Worst | None:
         max(m.attacker_profit for m in metrics),
         max(m.wrongful_count for m in metrics),
         max(m.bad_debt for m in metrics),
-        max(sum(m.time_in_state[1:]) for m in metrics),
+        max(map(not_live, runs)),
     )
 
 

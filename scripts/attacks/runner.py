@@ -7,6 +7,7 @@ rebases, and everything is written down. The attacker comes before the keeper: t
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from fractions import Fraction
 from typing import Any
 
@@ -16,7 +17,7 @@ from python_ref.mocks import FEED_NORMAL
 from python_ref.world import Revert
 from scripts.attacks.accounts import Accounts
 from scripts.attacks.actions import Actions
-from scripts.attacks.attack import LIQUIDATOR, POOL, Attack
+from scripts.attacks.attack import LIQUIDATOR, POOL, QUOTE_BOOK, Attack
 from scripts.attacks.expect import judge
 from scripts.attacks.faults import FOREVER, Source
 from scripts.attacks.measure import Meter
@@ -37,7 +38,9 @@ def deploy_for(deployment: str, attack: Attack, chain: Chain) -> System:
     """The whole system with the oracle that ``deployment`` names, and the attack's markets and feeds."""
     args = attack.naive if deployment == "naive" else ()
     oracle = ORACLE[deployment]
-    return deploy(chain, attack.markets, full_every=2_000, oracle=oracle, oracle_args=args)
+    # a quote is named once it has a price of its own
+    specs = [replace(market, rules=replace(market.rules, quote=0)) for market in attack.markets]
+    return deploy(chain, specs, full_every=2_000, oracle=oracle, oracle_args=args)
 
 
 class Runner:
@@ -79,10 +82,11 @@ class Runner:
             for fault in attack.faults
             if fault.end >= 0
         ]
-        self.sources = [self._sources(m) for m in range(len(attack.markets))]
+        self.sources = {book: self._sources(book) for book in attack.books}
         self.actions = Actions(self)
         self._refusals: dict[str, str] = {}
         self._done: set[str] = set()
+        self._deploy_quote()
         self._sequencer = self._deploy_sequencer()
         self._fund()
         self.meter = Meter(self)
@@ -97,7 +101,7 @@ class Runner:
             self.t = t
             self._move_sequencer()
             self._act(early=True)
-            for market, sources in enumerate(self.sources):
+            for market, sources in self.sources.items():
                 for source in sources:
                     for function, args in source.calls(t):
                         self._must(self.twin.call(self.system.feed_name(market, source.place), function, KEEPER, *args))
@@ -115,8 +119,12 @@ class Runner:
         return self.run
 
     def truth(self, market: int, t: int | None = None) -> int:
-        """The true price, WAD."""
-        return int(self.attack.markets[market].truth.at(self.t if t is None else t) * WAD)
+        """The true price in units of the collateral, WAD."""
+        at = self.t if t is None else t
+        price = self.attack.markets[market].truth.at(at)
+        if self.attack.quote is not None:
+            price /= self.attack.quote.truth.at(at)
+        return int(price * WAD)
 
     def truths(self) -> dict[int, int]:
         """The true prices of all markets."""
@@ -153,7 +161,7 @@ class Runner:
         return {name: actor(name).address for name in names}
 
     def _sources(self, market: int) -> list[Source]:
-        spec = self.attack.markets[market]
+        spec = self.attack.books[market]
         faults = tuple(fault for fault in self.attack.faults if fault.market == market)
         first = spec.price // 10 ** (18 - spec.habits.decimals)
         return [
@@ -217,6 +225,27 @@ class Runner:
         self._must(self.twin.call("PriceOracle", "set_sequencer", GOVERNOR, self.twin.address(name)))
         return name
 
+    def _deploy_quote(self) -> None:
+        """Feeds of what prices the collateral, and markets that are judged by them."""
+        quote = self.attack.quote
+        if quote is None:
+            return
+        names = [self.system.feed_name(QUOTE_BOOK, i) for i in range(quote.n_feeds)]
+        for name in names:
+            self.actions.deploy_feed(name, quote.habits.decimals, f"{quote.name} / USD")
+            self._must(self.twin.call(name, "set_answer", KEEPER, quote.price // 10 ** (18 - quote.habits.decimals)))
+        args = quote.feeds([self.twin.address(name) for name in names])
+        self._must(self.twin.call("PriceOracle", "set_feeds", GOVERNOR, QUOTE_BOOK, *args))
+        self._must(self.twin.call("PriceOracle", "poke", KEEPER, QUOTE_BOOK))
+        for market in range(len(self.attack.markets)):
+            args = self.attack.markets[market].feeds(
+                [
+                    self.twin.address(self.system.feed_name(market, i))
+                    for i in range(self.attack.markets[market].n_feeds)
+                ]
+            )
+            self._must(self.twin.call("PriceOracle", "set_feeds", GOVERNOR, market, *args))
+
     def _move_sequencer(self) -> None:
         """0: up, 1: down, each since ``startedAt``, as Chainlink's uptime feed has it."""
         for down, up in self.attack.sequencer or ():
@@ -249,10 +278,10 @@ class Runner:
         return keeper.every == 0 or self.t % keeper.every == 0
 
     def _poke(self) -> None:
-        for market in range(len(self.attack.markets)):
-            outcome = self.twin.call("PriceOracle", "poke", KEEPER, market)
+        for book in sorted(self.attack.books, reverse=True):  # the quote first: markets look at it
+            outcome = self.twin.call("PriceOracle", "poke", KEEPER, book)
             self.meter.poked(outcome)
-            self._note("poke", f"poke {self.system.specs[market].name}", outcome)
+            self._note("poke", f"poke {self.attack.books[book].name}", outcome)
 
     def _note(self, kind: str, what: str, outcome: Outcome) -> bool:
         """Tell a refusal of the keeper once, until it goes through again or is refused otherwise."""
@@ -347,8 +376,8 @@ class Runner:
                 continue
             if step.when and self.state(step.args["market"]) not in [STATES.index(name) for name in step.when]:
                 continue
-            self._done.add(step.path)
-            self.actions.do(step)
+            if self.actions.do(step):
+                self._done.add(step.path)
 
     def _times(self, number: int) -> frozenset[int]:
         if not hasattr(self, "_step_times"):

@@ -122,7 +122,7 @@ def _parameters(command: Any) -> Any:
 
 @click.command(context_settings={"show_default": True})
 @_parameters
-@click.option("--attack", "names", multiple=True, default=ATTACKS, help="number or file; all its variants")
+@click.option("--attacks", "names", default=",".join(ATTACKS), help="numbers or files, with all their variants")
 @click.option("--points", "count", type=click.IntRange(0), default=40, help="drawn from the grid; 0: all of it")
 @click.option("--seed", type=click.IntRange(0), default=1, help="of the draw")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="runs of each attack, with different noise")
@@ -131,7 +131,7 @@ def _parameters(command: Any) -> Any:
 @click.option("--name", default="sweep", help="of the directory under .build/attacks/sweeps")
 @click.option("--fresh", is_flag=True, help="forget what the directory holds instead of going on")
 def main(
-    names: tuple[str, ...],
+    names: str,
     count: int,
     seed: int,
     seeds: int,
@@ -144,7 +144,7 @@ def main(
     """Sweep the oracle's parameters over attacks and controls, and draw the frontier."""
     errors = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     try:
-        found = _find(names)
+        found = _find(names.split(","))
         rules = choices(grid, count, seed)
         todo = jobs(rules, [(str(file), attack.variant) for file, attack in found], seeds)
         _check(found, rules)
@@ -169,12 +169,12 @@ def _find(names: Sequence[str]) -> list[tuple[Path, Attack]]:
     for name in names:
         matching = files.find(name)
         if not matching:
-            raise SweepError(f"--attack {name}: none in {files.LIBRARY.name}/; give a number, as a02, or a file")
+            raise SweepError(f"--attacks {name}: none in {files.LIBRARY.name}/; give a number, as a02, or a file")
         for file in matching:
             try:
                 found += [(file, attack) for attack in variants(str(file)).values()]
             except (ScenarioError, OSError) as error:
-                raise SweepError(f"--attack {name}: {error}") from None
+                raise SweepError(f"--attacks {name}: {error}") from None
     return found
 
 

@@ -203,7 +203,7 @@ class Mishaps:
             return
         book = FIRST_QUOTE + r.randrange(len(ops.setup.quotes))
         n = len(ops.sources(book))
-        self.shock(book, r.choice((-1_200, -400, -150, -20, 20, 60, 400)), r.choice((n, n, n // 2 + 1, 1)))
+        self.shock(book, r.choice((-1_200, -800, -400, -150, 20, 60, 400)), r.choice((n, n, n // 2 + 1, 1)))
         for market, spec in enumerate(ops.setup.specs):
             if spec.rules.quote == book:
                 ops.poke(market)
@@ -244,13 +244,13 @@ class Mishaps:
         ops = self.ops
         feeds, rules = ops.feeds(book), ops.rules(book)
         good = ops.scaled(book, ops.prices[book])
-        what = r.randrange(7)
+        what = r.randrange(8)
         if what == 0:
             feeds = feeds[::-1]
         elif what == 1:
             age = r.choice((600, 1_800, 3_600, 7_200))
             feeds = [replace(feed, max_age=age, heartbeat=r.choice((60, 600, age))) for feed in feeds]
-        elif what == 2:
+        elif what in (2, 7):
             feeds = [replace(feed, least=good * 8 // 10, most=good * 12 // 10) for feed in feeds]
         elif what == 3:
             feeds = [replace(feed, flux=not feed.flux, least=0, most=MASK_128) for feed in feeds]
@@ -302,7 +302,7 @@ class Mishaps:
                 ops.source(name, "set_mode", FEED_REVERT)
             ops.advance(1)
             ops.poke(market)
-            ops.advance(ops.rules(market).freeze + r.choice((-5, 1, 60)))
+            ops.advance(max(0, ops.rules(market).freeze + r.choice((-5, 1, 60))))
             self.refresh()
             ops.step("PriceOracle", "settle", STRANGER, market)
         elif not self.governance.handed_over:

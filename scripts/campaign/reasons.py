@@ -7,13 +7,14 @@ from pathlib import Path
 
 from scripts.chain.artifacts import CONTRACTS, ROOT
 
-MOCKS = CONTRACTS / "mocks"
+ASIDE = (CONTRACTS / "mocks", CONTRACTS / "baselines")
+"""Contracts that are there to be tested with, or compared with."""
 
 
 @cache
 def sources() -> tuple[Path, ...]:
-    """The Vyper files of production: contracts and modules, no interfaces, no mocks."""
-    return tuple(path for path in sorted(CONTRACTS.rglob("*.vy")) if MOCKS not in path.parents)
+    """The Vyper files of production: contracts and modules, no interfaces, no mocks, no baselines."""
+    return tuple(path for path in sorted(CONTRACTS.rglob("*.vy")) if not {*ASIDE} & {*path.parents})
 
 
 @cache

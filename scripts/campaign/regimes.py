@@ -48,7 +48,7 @@ BASE: dict[str, float] = {
     "operate": 0.5,
     "trespass": 0.7,
     "blunder": 2,
-    "nurse": 1,
+    "nurse": 3,
     "refeed": 0.1,
     "tighten_rules": 0.1,
 }
@@ -237,7 +237,7 @@ REGIMES: tuple[Regime, ...] = (
             "reason: market: frozen": 1,
             "reason: market: not live": 1,
         },
-        mix(spoil=14, heal=5, refeed=3),
+        mix(spoil=14, heal=5, refeed=4),
         pauses=(1, 13, 60, 600, 2_000, 4_000),
     ),
     Regime(
@@ -284,7 +284,7 @@ REGIMES: tuple[Regime, ...] = (
             "state: frozen by sequencer": 1,
             "state: recovery by calm": 1,
         },
-        mix(depeg=4, outage=1, nurse=12, spoil=1, heal=4),
+        mix(depeg=6, outage=1.5, nurse=12, spoil=1, heal=4),
         setup=Setup(
             specs=(
                 *with_oracle(
@@ -340,7 +340,7 @@ REGIMES: tuple[Regime, ...] = (
             "reason: market: settled": 1,
             "reason: margin: frozen": 1,
         },
-        mix(end_market=1.2, claim=4, inherit=1, crash=1, withdraw=6, nurse=2),
+        mix(end_market=1.2, claim=8, inherit=1, crash=1, withdraw=6, nurse=2),
         setup=Setup(specs=with_oracle(SPECS, 3, replace(OFF, freeze=300))),
         load=(15, 40, 80, 95),
         own_oracle=True,

@@ -117,7 +117,10 @@ def build(chain: Chain, setup: Setup, full_every: int = 100, observer: Observer 
     _add_feeds(system, setup)
     address = chain.deploy("Governor", GOVERNOR, GUARDIAN, setup.delay_s, sender=GOVERNOR)
     twin = system.twin
-    houses = {system.addresses["ClearingHouse"].lower(): system.clearing_house}
+    domains = {
+        system.addresses["ClearingHouse"].lower(): system.clearing_house,
+        system.addresses["PriceOracle"].lower(): system.oracle,
+    }
     governor = Governor(
         twin.world,
         address,
@@ -125,7 +128,7 @@ def build(chain: Chain, setup: Setup, full_every: int = 100, observer: Observer 
         GUARDIAN,
         setup.delay_s,
         _dispatch(system),
-        lambda target: houses[target.lower()],
+        lambda target: domains[target.lower()],
         lambda target: target.lower() in chain._contracts,
     )
     twin.bind(governor, "Governor", address)

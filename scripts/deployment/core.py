@@ -19,13 +19,14 @@ from eth_utils import to_checksum_address
 from web3.contract import Contract
 from web3.exceptions import Web3Exception
 
-from python_ref.oracle_words import Book
+from python_ref.oracle_words import Book, Observation
 from python_ref.oracle_words import Feed as Pinned
 from python_ref.words import Limits
 from scripts.chain.artifacts import ROOT, artifact
 from scripts.deployment import DeploymentError
 from scripts.deployment.config import ZERO_ADDRESS, Config
 from scripts.deployment.sender import Receipt, RpcSender, Sender, is_local, reason_of
+from scripts.rules import CODES
 
 FOLDER = ROOT / "deployments"
 _FORMAT = 1
@@ -344,8 +345,15 @@ def _wire(deployment: Deployment, config: Config, say: Say) -> None:
         feeds = [feed.as_tuple() for feed in deployment.feeds(config, number)]
         done, what = read("PriceOracle", "rules", number) != 0, f"feeds of {book.name}"
         ensure(done, what, "PriceOracle", "set_feeds", number, feeds, book.rules.as_tuple())
-        done = Book.unpack(read("PriceOracle", "cache", number), 0, 0, 0).index != 0
+        done = _has_price(deployment, number)
         ensure(done, f"price of {book.name}", "PriceOracle", "poke", number, governed=False)
+        if not done and not _has_price(deployment, number):
+            codes = (Observation.unpack(read("PriceOracle", "observations", number, i)).code for i in range(len(feeds)))
+            said = ", ".join(CODES[code] for code in codes)
+            raise DeploymentError(
+                f"{book.name}: its feeds say {said} and agree on no price within {book.rules.outlier} bps: put them "
+                "right and run this again"
+            )
     for i, market in enumerate(config.markets):
         ensure(
             Limits.unpack(read("ClearingHouse", "load_market", i)[3]).listed,
@@ -365,6 +373,10 @@ def _wire(deployment: Deployment, config: Config, say: Say) -> None:
     if config.owner not in (None, deployment.sender.address):
         done = config.owner in (read("Governor", "owner"), read("Governor", "pending_owner"))
         ensure(done, f"propose {config.owner} as owner", "Governor", "propose_owner", config.owner, governed=False)
+
+
+def _has_price(deployment: Deployment, book: int) -> bool:
+    return Book.unpack(deployment.read("PriceOracle", "cache", book), 0, 0, 0).index != 0
 
 
 def _difference(old: Any, new: Any, at: str = "") -> str:

@@ -210,7 +210,8 @@ class _Finder:
         elif isinstance(node, vy_ast.Expr):
             self._replace_statement(node, "", "statement")
             # a call that returns nothing cannot be chosen as a value, so its arguments are swapped as a statement
-            self._call(node.value, "arguments", as_statement=True)
+            called = node.value.value if isinstance(node.value, vy_ast.ExtCall) else node.value
+            self._call(called, "arguments", whole=node.value, as_statement=True)
         elif isinstance(node, vy_ast.Continue) or (isinstance(node, vy_ast.Return) and node.value is None):
             self._replace_statement(node, "", "statement")
         elif isinstance(node, vy_ast.AnnAssign | vy_ast.Return):

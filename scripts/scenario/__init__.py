@@ -13,17 +13,28 @@ A file has ``name``, ``about``, ``token`` (decimals), ``markets``, ``fund``, ``g
     actors:  {alice: 1_000, bob: {deposit: 500, owner: alice, subaccount: 1}, zoe: {deposit: 9, bystander: true}}
 
 Money, sizes and prices are decimals; rates carry ``%`` or ``ppm``, times ``s``, ``min``, ``h`` or ``d``. A step is
-one action of ``story.ACTIONS``, or ``stage: title``, ``advance: 5 min``, ``price: {CVX: 1.95}`` (or three answers,
-one per feed; ``silent`` for none), or ``expect``. With ``revert: reason`` beside it an action has to be refused. The
+one action of ``story.ACTIONS``, or ``stage: title``, ``advance: 5 min``, ``price: {CVX: 1.95}`` (or a list, one answer
+per feed; ``silent`` for none), or ``expect``. With ``revert: reason`` beside it an action has to be refused. The
 actions on ``_all`` try every account that they may concern; what the contracts refuse is told and left. ``expect``
-names ``accounts``, ``buckets``, ``markets``, ``providers``, the last ``receipt``, ``bad_debt``, ``claim_index``,
-``claim_epoch`` and ``receipts``; a value is a number, or a mapping of ``is`` with ``within``, ``above``, ``below``.
+names ``accounts``, ``buckets``, ``markets`` (``state: FROZEN`` among them, and every price), ``providers``, the last
+``receipt``, ``bad_debt``, ``claim_index``, ``claim_epoch`` and ``receipts``; a value is a number, or a mapping of
+``is`` with ``within``, ``above``, ``below``.
 
-A market may combine its policy's halves, ``policy: {rank: leverage, plan: ProRata}``, and its oracle have
-``max_age``, ``outlier``, ``width`` and ``decimals``. An actor's ``owner`` may be a name or an address. Trades need no
-signatures with ``fill``, which the test filler sends; ``feed: {market: CVX, feed: 0, mode: reverts}`` breaks a feed,
-``poke`` lets the oracle look. Anything else is a raw call, in the contract's own units, after which every word is
-compared::
+An oracle has ``feeds`` (3, 5 or 7), ``decimals``, ``max_age``, ``heartbeat``, ``outlier``, ``width`` and ``rules``: a
+profile of ``scripts/rules.py`` (``off`` unless said, ``major``, ``alt``), or what differs from one. A market may have
+its price in a collateral that itself has a price, and the chain a sequencer, whose feed is ``MockFeed32.0``::
+
+    quotes:    {USDC: {price: 1, oracle: {rules: major}}}
+    sequencer: true
+    markets:   {BTC: {price: 43_500, oracle: {feeds: 5, quote: USDC, rules: {profile: major, jump: 20 %, hold: 5 min}}}}
+
+``price``, ``poke``, ``feed``, ``replace_feed`` (by the book's spare one) and ``tighten_rules`` take quotes as well;
+``settle_market`` ends a market, ``claim`` and ``claim_all`` close what is open there.
+
+A market may combine its policy's halves, ``policy: {rank: leverage, plan: ProRata}``. An actor's ``owner`` may be a
+name or an address. Trades need no signatures with ``fill``, which the test filler sends; ``feed: {market: CVX, feed: 0,
+mode: reverts}`` breaks a feed, ``poke`` lets the oracle look. Anything else is a raw call, in the contract's own units,
+after which every word is compared::
 
     - call: {contract: BackstopFund, function: set_cap, by: governor, args: [CVX, 2.5e18]}
     - {call: {contract: ClearingHouse, function: release, by: keeper, args: [bob]}, revert: "release: not flat"}

@@ -13,16 +13,19 @@ from decimal import Decimal, InvalidOperation
 from fractions import Fraction
 from typing import Any
 
+from python_ref.constants import MAX_MARKETS
 from python_ref.ledger import account_id
+from python_ref.oracle_words import MAX_BOOKS
 from python_ref.orders import Order, Signature, sign_order
-from scripts.campaign.setup import GUARDIAN
+from scripts.campaign.setup import GUARDIAN, Setup
 from scripts.chain import CHAIN_ID, account
 from scripts.chain.artifacts import DELEGATES, Artifact, artifact
 from scripts.scenario.nodes import Node
 from scripts.system import FILLER, GOVERNOR, KEEPER, System, actor
 
 CALLABLE = ("ClearingHouse", "Orders", "BackstopFund", "PriceOracle", "Governor", "Token")
-"""Contracts that a step may call, beside the feeds (``MockFeed0.1`` is the second feed of the first market)."""
+"""Contracts that a step may call, beside the feeds: ``MockFeed0.1`` is the second of the first market, ``MockFeed16.0``
+the first of the first quote, the last of a book its spare one; ``MockFeed32.0`` says whether the sequencer is up."""
 
 CONTRACTS = (*CALLABLE, "LiquidationEngine", "ProRata", "BandQueue", *DELEGATES)
 """Names that stand for a contract's address in an argument, beside the feeds."""
@@ -52,13 +55,16 @@ class SignedBy:
     owner: str
 
 
-def feed_of(name: str, feeds: Sequence[int]) -> tuple[int, int] | None:
-    """Market and number of the feed of that name, if there is one; ``feeds`` says how many each market has."""
+def feeds_of(setup: Setup) -> dict[int, int]:
+    """How many mock feeds every book has, its spare one included; the L2's uptime feed counts as a book's."""
+    found = {book: spec.n_feeds + 1 for book, spec in setup.books.items()}
+    return found | ({MAX_BOOKS: 1} if setup.sequencer else {})
+
+
+def is_feed(name: str, feeds: Mapping[int, int]) -> bool:
+    """Whether ``name`` is that of a feed; ``feeds`` as :func:`feeds_of` says."""
     found = _FEED.fullmatch(name)
-    if found is None:
-        return None
-    market, feed = int(found[1]), int(found[2])
-    return (market, feed) if market < len(feeds) and feed < feeds[market] else None
+    return found is not None and int(found[2]) < feeds.get(int(found[1]), 0)
 
 
 def artifact_of(contract: str) -> Artifact:
@@ -99,7 +105,7 @@ def struct_of(parameter: Mapping[str, Any]) -> type[Any] | None:
 # What a call means to those who judge it
 
 
-PASSIVE = ("resolve", "settle", "rerank", "take_over")
+PASSIVE = ("resolve", "settle", "rerank", "take_over", "claim")
 """Anybody may call these, for accounts that did not ask for it."""
 
 
@@ -125,7 +131,7 @@ _CAUSES = {
     "trades": ("fill", "settle_orders", "take"),
     "liquidations": ("liquidate", "liquidate_batch"),
     "fund": ("take_over", "sweep_fees", "top_up", "skim", "sell_inventory", "recognise", "start_auction"),
-    "default": ("resolve",),
+    "default": ("resolve", "claim"),
     "rebases": ("rebase_claims",),
 }
 _CAUSE_OF = {function: cause for cause, functions in _CAUSES.items() for function in functions}
@@ -143,10 +149,13 @@ def cause_of(contract: str, function: str) -> str:
 
 @dataclass(frozen=True)
 class Known:
-    """Names that arguments may use: of markets with their feeds, of accounts, and whose address a name stands for."""
+    """Names that arguments may use: of markets and quotes by their book, of accounts, and of their owners.
 
-    markets: tuple[str, ...]
-    feeds: tuple[int, ...]
+    ``feeds`` as :func:`feeds_of` says.
+    """
+
+    books: Mapping[str, int]
+    feeds: Mapping[int, int]
     accounts: tuple[str, ...]
     owners: Mapping[str, str]
 
@@ -155,7 +164,7 @@ def read_call(node: Node, known: Known) -> dict[str, Any]:
     """``{contract, function, by, args}`` with every argument checked against the ABI."""
     found = node.fields((), ("contract", "function", "by", "args"))
     contract = found["contract"].text()
-    if feed_of(contract, known.feeds) is None:
+    if not is_feed(contract, known.feeds):
         found["contract"].choice(CALLABLE, "contract")
     functions = functions_of(contract)
     function = found["function"].choice(tuple(functions), f"function of {contract}")
@@ -182,8 +191,8 @@ def _value(node: Node, parameter: Mapping[str, Any], known: Known) -> Any:
         return _account(node, known)
     if kind == "bytes":
         return _bytes(node, None)
-    if parameter["name"] == "market" and node.value in known.markets:
-        return known.markets.index(node.value)
+    if parameter["name"] == "market" and isinstance(node.value, str) and node.value in known.books:
+        return known.books[node.value]
     return _integer(node, kind)
 
 
@@ -227,7 +236,7 @@ def _account(node: Node, known: Known) -> Any:
     text = node.text()
     if text.startswith("0x"):
         return _bytes(node, 32)
-    special = (*(f"bucket {name}" for name in known.markets), "treasury")
+    special = (*(f"bucket {name}" for name, book in known.books.items() if book < MAX_MARKETS), "treasury")
     return Name("account", node.choice((*known.accounts, *special), "account"))
 
 
@@ -235,7 +244,7 @@ def _address(node: Node, known: Known) -> Any:
     text = node.text()
     if text.startswith("0x") and text not in known.owners:
         return "0x" + _bytes(node, 20).hex()
-    if not (_NUMBERED.fullmatch(text) or text.startswith("provider ") or feed_of(text, known.feeds)):
+    if not (_NUMBERED.fullmatch(text) or text.startswith("provider ") or is_feed(text, known.feeds)):
         node.choice((*known.owners, *ROLES, *CONTRACTS), "address")
     return Name("address", text)
 
@@ -264,14 +273,16 @@ def has_key(owner: str) -> bool:
 class Directory:
     """Who is behind the names of a deployed system; ``owners`` says who owns what is named."""
 
-    def __init__(self, system: System, accounts: Mapping[str, bytes], owners: Mapping[str, str]) -> None:
+    def __init__(
+        self, system: System, feeds: Mapping[int, int], accounts: Mapping[str, bytes], owners: Mapping[str, str]
+    ) -> None:
         self.orders = system.orders.address
         self.accounts = dict(accounts)
         self.accounts |= {f"bucket {s.name}": system.bucket(m) for m, s in enumerate(system.specs)}
         self.accounts["treasury"] = account_id(system.fund.address)
         self.addresses = dict(ROLES) | {name: system.addresses[name] for name in CONTRACTS}
-        feeds = [system.feed_name(m, i) for m, spec in enumerate(system.specs) for i in range(spec.n_feeds)]
-        self.addresses |= {name: system.twin.address(name) for name in feeds}
+        names = [system.feed_name(book, i) for book, count in feeds.items() for i in range(count)]
+        self.addresses |= {name: system.twin.address(name) for name in names}
         self.addresses |= {name: owner_address(owner) for name, owner in owners.items()}
 
     def resolve(self, value: Any) -> Any:

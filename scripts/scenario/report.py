@@ -14,12 +14,13 @@ from rich.table import Table
 from rich.text import Text
 
 from python_ref.constants import INDEX_ONE, WAD
+from scripts.rules import STATES
 from scripts.scenario.result import CAUSES, Paid, Result, Stage, show_exactly
 from scripts.scenario.rows import Row
 from scripts.scenario.story import policy_of
 
 GAS_NOTE = {
-    "revm": "revm: an indication; NETWORK=anvil gives a node's receipts",
+    "revm": "revm: an indication; BACKEND=anvil gives a node's receipts",
     "anvil": "anvil: from the receipts",
     "ape": "ape: from the receipts",
 }
@@ -67,6 +68,8 @@ def print_summary(console: Console, result: Result) -> None:
     _print_receipts(console, result)
     _print_paid(console, result)
     _print_gas(console, result)
+    for name, prices in result.markets.items():
+        console.print(f"{name}: {STATES[prices.state]} at {show_exactly(prices.index)}")
     for name, same in result.bystanders.items():
         console.print(f"bystander {'unchanged' if same else 'CHANGED'}: {name}")
     console.print(f"assets - claims: {result.surplus} wei (bad debt {show(result.bad_debt)})")
@@ -158,6 +161,10 @@ def to_json(result: Result) -> dict[str, Any]:
         "providers": {
             name: {"deposited": show_exactly(paid), "worth": show_exactly(worth)}
             for name, (paid, worth) in result.providers.items()
+        },
+        "markets": {
+            name: {"state": STATES[p.state], "index": show_exactly(p.index), "mark": show_exactly(p.mark)}
+            for name, p in result.markets.items()
         },
         "bystanders_unchanged": result.bystanders,
         "assets_minus_claims_wei": result.surplus,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from fractions import Fraction
 
+from python_ref.oracle_words import Prices
 from scripts.scenario.rows import Row
 from scripts.scenario.story import Scenario
 
@@ -67,6 +68,7 @@ class Result:
     paid: list[Paid]
     providers: dict[str, tuple[int, int]]  # deposited, worth now
     bystanders: dict[str, bool]  # whether unchanged
+    markets: dict[str, Prices]  # and quotes, as the oracle has them at the end
     surplus: int
     in_transit: int
     bad_debt: int

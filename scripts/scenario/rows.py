@@ -29,7 +29,7 @@ class Context:
 
     name: Callable[[bytes], str]
     owner: Callable[[str], str]
-    market: Sequence[str]
+    market: Mapping[int, str]  # and quotes
     index: Mapping[int, int]  # accepted prices, WAD
     claim_index: int  # before the call
     unit: int  # money per token atom
@@ -134,6 +134,10 @@ def _leg_closed(f: Fields, c: Context) -> Row:
     return Row("closed", c.name(f["account"]), c.real(f["size"]), _price(f["quote"], f["size"]))
 
 
+def _claimed(f: Fields, c: Context) -> Row:
+    return Row("paid out", c.name(f["account"]), c.real(f["size"]), _price(f["cash"], f["size"]))
+
+
 def _written_off(f: Fields, c: Context) -> Row:
     return Row("bad debt", c.name(f["account"]), money=c.real(f["amount"]), paid_by="nobody yet")
 
@@ -211,6 +215,7 @@ _TELLERS: dict[tuple[str, str], Callable[..., Row | None]] = {
     (_LEDGER, "BucketPaid"): _bucket_paid,
     (_LEDGER, "BandDeleveraged"): _band_deleveraged,
     (_LEDGER, "LegClosed"): _leg_closed,
+    (_LEDGER, "Claimed"): _claimed,
     (_LEDGER, "WrittenOff"): _written_off,
     (_LEDGER, "BadDebtRepaid"): _repaid,
     (_LEDGER, "FeesSwept"): _swept,

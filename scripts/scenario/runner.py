@@ -13,7 +13,7 @@ from python_ref.oracle_words import Feed, Rules
 from scripts.campaign.setup import build
 from scripts.chain import Chain, ChainLost, ChainUnavailable, Log, Outcome
 from scripts.rules import STATES
-from scripts.scenario.calls import ROLES, Directory, acting_in, cause_of, owner_address
+from scripts.scenario.calls import ROLES, Directory, acting_in, cause_of, feeds_of, owner_address
 from scripts.scenario.finding import Finding, finding_of
 from scripts.scenario.result import CAUSES, Paid, Receipt, Result, Stage, show_exactly
 from scripts.scenario.rows import Context, Row, rows_of
@@ -52,7 +52,9 @@ class Player:
         self.system = build(chain, scenario.setup, observer=self.watch)
         self.watch.attach(self.system)
         self.ids = {name: account_id(owner_address(h.owner), h.subaccount) for name, h in scenario.holders.items()}
-        self._directory = Directory(self.system, self.ids, owners_in(scenario.holders))
+        self._books = scenario.setup.books
+        self._sources: dict[tuple[int, int], str] = {}  # of replaced feeds
+        self._directory = Directory(self.system, feeds_of(scenario.setup), self.ids, owners_in(scenario.holders))
         self.providers = dict.fromkeys(scenario.fund.providers, 0)
         self._funds = {"fund, treasury": treasury(self.system)}
         self._funds |= {f"fund, {spec.name}": self.system.bucket(m) for m, spec in enumerate(scenario.markets)}
@@ -112,6 +114,7 @@ class Player:
                 for name, paid in self.providers.items()
             },
             bystanders={name: self._words(name) == words for name, words in self._still.items()},
+            markets={spec.name: self.system.oracle.peek(KEEPER, book) for book, spec in self._books.items()},
             surplus=view.surplus(),
             in_transit=view.in_transit(),
             bad_debt=view.real(domain.bad_debt),
@@ -220,7 +223,7 @@ class Player:
         return Context(
             name=self._name,
             owner=lambda address: providers.get(address.lower(), address),
-            market=[spec.name for spec in self.system.specs],
+            market={book: spec.name for book, spec in self._books.items()},
             index=view.index,
             claim_index=view.snapshot.domain.claim_index,
             unit=self.system.unit,
@@ -283,15 +286,21 @@ class Player:
             with self._change("prices"):
                 for feed, price in enumerate(answers):
                     if price is not None:
-                        self._operation = f"{self.system.feed_name(market, feed)}.set_answer"
-                        self.system.answer(market, price, (feed,))
+                        self._answer(market, self._source(market, feed), price)
                 told = self._look(market)
-            who = self.system.specs[market].name
+            who = self._books[market].name
             if len(set(answers)) > 1:
                 who += f": feeds say {', '.join('nothing' if a is None else show_exactly(a) for a in answers)}"
             prices = self.system.oracle.peek(KEEPER, market)
             state = f", {STATES[prices.state]}" * (prices.state != c.STATE_LIVE)
             self.stages[-1].rows += [Row(f"price{state}", who, None, prices.index), *told]
+
+    def _source(self, market: int, feed: int) -> str:
+        """Name of the feed in that place."""
+        return self._sources.get((market, feed), self.system.feed_name(market, feed))
+
+    def _answer(self, market: int, source: str, price: int) -> None:
+        self._beside(source, "set_answer", KEEPER, price // 10 ** (18 - self._books[market].feed_decimals))
 
     def _look(self, market: int) -> list[Row]:
         """Let the oracle read a market's feeds; what it says of them."""
@@ -349,16 +358,29 @@ class Player:
     def _tighten_rules(self, market: int, rules: Rules) -> Outcome:
         return self._call("prices", "PriceOracle", "tighten_rules", GOVERNOR, market, rules.as_tuple())
 
-    def _replace_feed(self, market: int, feed: int, by: tuple[int, int]) -> Outcome:
-        """Another market's feed takes the place, and the provider's group, of one of this market."""
-        there, place = by
-        address = self.system.twin.address(self.system.feed_name(there, place))
-        (new,), _ = self.system.specs[there].feeds([address])
+    def _replace_feed(self, market: int, feed: int) -> Outcome:
+        """The spare feed, which answers what was last accepted, takes the place and the group of one."""
+        spec, spare = self._books[market], self.system.feed_name(market, self._books[market].n_feeds)
+        quote = self.system.oracle.peek(KEEPER, spec.rules.quote).index if spec.rules.quote else WAD
+        self._answer(market, spare, self.system.oracle.peek(KEEPER, market).index * quote // WAD)
+        (new,), _ = spec.feeds([self.system.twin.address(spare)])
         new = replace(Feed(*new), group=feed).as_tuple()
-        return self._call("prices", "PriceOracle", "replace_feed", GOVERNOR, market, feed, new)
+        outcome = self._call("prices", "PriceOracle", "replace_feed", GOVERNOR, market, feed, new)
+        if outcome.ok:
+            self._sources[market, feed] = spare
+        return outcome
+
+    def _claim(self, account: str, market: int) -> Outcome:
+        return self._ledger("default", "claim", KEEPER, self.ids[account], market)
+
+    def _claim_all(self, market: int) -> None:
+        """Close every position of a settled market at its last price."""
+        for name, id_ in self.ids.items():
+            if market in LedgerView.of(self.system).snapshot.legs(id_):
+                self._claim(name, market)
 
     def _feed(self, market: int, feed: int, mode: int) -> Outcome:
-        return self._beside(self.system.feed_name(market, feed), "set_mode", KEEPER, mode)
+        return self._beside(self._source(market, feed), "set_mode", KEEPER, mode)
 
     def _raw(self, contract: str, function: str, by: Any, args: tuple[Any, ...]) -> Outcome:
         sender = self._directory.resolve(by)

@@ -9,13 +9,22 @@ from pathlib import Path
 from typing import Any
 
 from python_ref import constants as c
-from python_ref.mocks import FEED_BOMB, FEED_BURN_GAS, FEED_NORMAL, FEED_REVERT, FEED_REVERT_EMPTY, FEED_SHORT
-from python_ref.oracle_words import MAX_OUTLIER_BPS, Rules
+from python_ref.mocks import (
+    FEED_BOMB,
+    FEED_BURN_GAS,
+    FEED_EMPTY,
+    FEED_NORMAL,
+    FEED_REVERT,
+    FEED_REVERT_BOMB,
+    FEED_REVERT_EMPTY,
+    FEED_SHORT,
+)
+from python_ref.oracle_words import MAX_BOOKS, MAX_OUTLIER_BPS, Rules
 from python_ref.price_oracle import MAX_AGE_S, MAX_FEEDS, MAX_WIDTH_BPS
 from python_ref.words import Limits, Risk
-from scripts.campaign.setup import Setup
+from scripts.campaign.setup import FIRST_QUOTE, Setup
 from scripts.rules import PROFILES, STATES
-from scripts.scenario.calls import ROLES, Known, feed_of, has_key, is_owner, read_call
+from scripts.scenario.calls import ROLES, Known, feeds_of, has_key, is_owner, read_call
 from scripts.scenario.nodes import Node, ScenarioError, parse_yaml, read_yaml
 from scripts.system import LIMITS, RISK, MarketSpec
 
@@ -48,6 +57,8 @@ MODES = {
     "burns gas": FEED_BURN_GAS,
     "short": FEED_SHORT,
     "bomb": FEED_BOMB,
+    "empty": FEED_EMPTY,
+    "reverts with a bomb": FEED_REVERT_BOMB,
 }
 """How a feed answers."""
 
@@ -139,11 +150,13 @@ class Scenario:
     steps: tuple[Step, ...]
     cooldown_s: int = COOLDOWN_S
     delay_s: int = Setup.delay_s
+    quotes: tuple[MarketSpec, ...] = ()
+    sequencer: bool = False
 
     @property
     def setup(self) -> Setup:
         """What is deployed."""
-        return Setup(self.decimals, self.markets, self.cooldown_s, self.delay_s)
+        return Setup(self.decimals, self.markets, self.cooldown_s, self.delay_s, self.quotes, self.sequencer)
 
     def market(self, name: str) -> int:
         """Number of a market."""
@@ -167,12 +180,20 @@ def parse(text: str) -> Scenario:
 
 
 def _scenario(root: Node) -> Scenario:
-    top = root.fields(("about", "token", "fund", "governor"), ("name", "markets", "actors", "steps"))
+    optional = ("about", "token", "fund", "governor", "quotes", "sequencer")
+    top = root.fields(optional, ("name", "markets", "actors", "steps"))
     decimals = 6
     if "token" in top:
         token = top["token"].fields(("decimals",))
         decimals = token["decimals"].whole(0, 18) if "decimals" in token else decimals
-    markets = tuple(_market(name, node) for name, node in top["markets"].items())
+    quotes = tuple(_quote(name, node) for name, node in top["quotes"].items()) if "quotes" in top else ()
+    if len(quotes) > MAX_BOOKS - FIRST_QUOTE:
+        raise top["quotes"].fail(f"{MAX_BOOKS - FIRST_QUOTE} quotes are possible")
+    names_of_quotes = tuple(quote.name for quote in quotes)
+    markets = tuple(_market(name, node, names_of_quotes) for name, node in top["markets"].items())
+    for spec in markets:
+        if spec.name in names_of_quotes:
+            raise ScenarioError(f"quotes.{spec.name}", "is a market's name too; use another")
     if not 0 < len(markets) <= c.MAX_MARKETS:
         raise top["markets"].fail(f"from one to {c.MAX_MARKETS} markets are possible")
     money = _Money(10 ** (18 - decimals))
@@ -182,9 +203,9 @@ def _scenario(root: Node) -> Scenario:
         other = ids.setdefault((holder.owner, holder.subaccount), name)
         if other != name:
             raise ScenarioError(f"actors.{name}", f"is the same account as {other}; give it another subaccount")
-    feed_decimals = tuple(spec.feed_decimals for spec in markets)
-    feeds = tuple(spec.n_feeds for spec in markets)
-    names = _Names(tuple(spec.name for spec in markets), holders, money, feed_decimals, feeds)
+    sequencer = "sequencer" in top and top["sequencer"].flag()
+    setup = Setup(specs=markets, quotes=quotes, sequencer=sequencer)
+    names = _Names(tuple(spec.name for spec in markets), holders, money, setup)
     fund, cooldown_s = _fund(top.get("fund"), names)
     delay_s = Setup.delay_s
     if "governor" in top:
@@ -201,6 +222,8 @@ def _scenario(root: Node) -> Scenario:
         steps=steps,
         cooldown_s=cooldown_s,
         delay_s=delay_s,
+        quotes=quotes,
+        sequencer=sequencer,
     )
 
 
@@ -248,10 +271,17 @@ def feed_price(node: Node, decimals: int = FEED_DECIMALS) -> int:
     return price
 
 
-def _market(name: str, node: Node) -> MarketSpec:
+def _quote(name: str, node: Node) -> MarketSpec:
+    """The price of the collateral in the unit of the feeds."""
+    top = node.fields(("oracle",), ("price",))
+    oracle = _oracle(top["oracle"], ()) if "oracle" in top else {}
+    return MarketSpec(name, feed_price(top["price"], oracle.get("feed_decimals", FEED_DECIMALS)), **oracle)
+
+
+def _market(name: str, node: Node, quotes: tuple[str, ...]) -> MarketSpec:
     top = node.fields(("policy", "risk", "limits", "oracle"), ("price",))
     rank, policy = _policy(top["policy"]) if "policy" in top else POLICIES["band_leverage"]
-    oracle = _oracle(top["oracle"]) if "oracle" in top else {}
+    oracle = _oracle(top["oracle"], quotes) if "oracle" in top else {}
     return MarketSpec(
         name,
         feed_price(top["price"], oracle.get("feed_decimals", FEED_DECIMALS)),
@@ -270,14 +300,18 @@ def _policy(node: Node) -> tuple[int, str]:
     return RANKS[found["rank"].choice(tuple(RANKS), "rank")], found["plan"].choice(PLANS, "plan")
 
 
-def _oracle(node: Node) -> dict[str, Any]:
-    found = node.fields(("feeds", "decimals", "max_age", "heartbeat", "outlier", "width", "rules"))
+def _oracle(node: Node, quotes: tuple[str, ...]) -> dict[str, Any]:
+    optional = ("feeds", "decimals", "max_age", "heartbeat", "outlier", "width", "rules")
+    found = node.fields((*optional, "quote") if quotes else optional)
     changes: dict[str, Any] = {}
     if "feeds" in found:
         changes["n_feeds"] = int(found["feeds"].choice(("3", "5", "7"), "number of feeds"))
     if "rules" in found:
         changes["rules"] = read_rules(found["rules"])
         changes["outlier_bps"] = changes["rules"].outlier
+    if "quote" in found:
+        book = FIRST_QUOTE + quotes.index(found["quote"].choice(quotes, "quote"))
+        changes["rules"] = replace(changes.get("rules", Rules()), quote=book)
     if "decimals" in found:
         changes["feed_decimals"] = found["decimals"].whole(0, 18)
     for key in ("max_age", "heartbeat"):
@@ -392,12 +426,18 @@ class _Names:
     markets: tuple[str, ...]
     holders: dict[str, Holder]
     money: _Money
-    feed_decimals: tuple[int, ...]
-    feeds: tuple[int, ...]
+    setup: Setup  # of the markets and quotes alone
+
+    @property
+    def books(self) -> dict[str, int]:
+        return {spec.name: book for book, spec in self.setup.books.items()}
 
     @property
     def known(self) -> Known:
-        return Known(self.markets, self.feeds, tuple(self.holders), owners_in(self.holders))
+        return Known(self.books, feeds_of(self.setup), tuple(self.holders), owners_in(self.holders))
+
+    def book(self, node: Node) -> int:
+        return self.books[node.choice(tuple(self.books), "market")]
 
     def market(self, node: Node) -> int:
         return self.markets.index(node.choice(self.markets, "market"))
@@ -433,6 +473,10 @@ Reader = Callable[[Node, _Names], Any]
 
 def _market_of(node: Node, names: _Names) -> int:
     return names.market(node)
+
+
+def _book_of(node: Node, names: _Names) -> int:
+    return names.book(node)
 
 
 def _holder_of(node: Node, names: _Names) -> str:
@@ -488,13 +532,6 @@ def _feed(node: Node, names: _Names) -> int:
     return node.whole(0, MAX_FEEDS - 1)
 
 
-def _feed_named(node: Node, names: _Names) -> tuple[int, int]:
-    found = feed_of(node.text(), names.feeds)
-    if found is None:
-        raise node.fail(f"a feed of a market is wanted, like MockFeed0.1, not {node.value!r}")
-    return found
-
-
 def _rules_of(node: Node, names: _Names) -> Rules:
     return read_rules(node)
 
@@ -546,11 +583,13 @@ ACTIONS: dict[str, tuple[dict[str, Reader], dict[str, Reader]]] = {
     "fund_deposit": ({"provider": _text, "amount": _amount}, {}),
     "top_up": ({"market": _market_of, "amount": _amount}, {}),
     "recognise": ({}, {}),
-    "poke": ({"market": _market_of}, {}),
-    "feed": ({"market": _market_of, "feed": _feed, "mode": _mode}, {}),
-    "replace_feed": ({"market": _market_of, "feed": _feed, "by": _feed_named}, {}),
-    "tighten_rules": ({"market": _market_of, "rules": _rules_of}, {}),
+    "poke": ({"market": _book_of}, {}),
+    "feed": ({"market": _book_of, "feed": _feed, "mode": _mode}, {}),
+    "replace_feed": ({"market": _book_of, "feed": _feed}, {}),
+    "tighten_rules": ({"market": _book_of, "rules": _rules_of}, {}),
     "settle_market": ({"market": _market_of}, {"by": _role}),
+    "claim": ({"account": _holder_of, "market": _market_of}, {}),
+    "claim_all": ({"market": _market_of}, {}),
 }
 """Steps that are calls: the fields each needs, and those it may have."""
 
@@ -584,7 +623,8 @@ def _step(node: Node, names: _Names) -> Step:
     readers = {**required, **optional}
     args = {key: readers[key](value, names) for key, value in found.items()}
     if "feed" in args:
-        found["feed"].whole(0, names.feeds[args["market"]] - 1)
+        spare = action == "feed"  # it may be broken, but it cannot be replaced
+        found["feed"].whole(0, names.setup.books[args["market"]].n_feeds - (not spare))
     return Step(body.path, action, args, revert, is_open)
 
 
@@ -605,10 +645,11 @@ def _outcome(node: Node, action: str) -> tuple[str | None, bool]:
 
 
 def _prices(node: Node, names: _Names) -> Iterator[tuple[int, tuple[int | None, ...]]]:
-    """Per market the answers of its feeds; None for a feed that stays silent."""
+    """Per book the answers of its feeds; None for a feed that stays silent."""
     for name, value in node.items():
-        market = names.market(Node(name, value.path))
-        decimals, count = names.feed_decimals[market], names.feeds[market]
+        market = names.book(Node(name, value.path))
+        spec = names.setup.books[market]
+        decimals, count = spec.feed_decimals, spec.n_feeds
         if isinstance(value.value, str):
             yield market, (feed_price(value, decimals),) * count
             continue

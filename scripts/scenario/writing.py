@@ -9,7 +9,7 @@ import json
 import re
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from typing import Any
 
@@ -22,7 +22,7 @@ from scripts.campaign.setup import Setup
 from scripts.campaign.walk import PROVIDERS
 from scripts.chain import CHAIN_ID, START, account
 from scripts.rules import PROFILES
-from scripts.scenario.calls import Directory, element_of, inputs_of
+from scripts.scenario.calls import Directory, element_of, feeds_of, inputs_of
 from scripts.scenario.result import show_exactly
 from scripts.scenario.story import (
     COOLDOWN_S,
@@ -111,8 +111,8 @@ def time_text(seconds: int) -> str:
 # Set-up
 
 
-def market_fields(spec: MarketSpec) -> dict[str, Any]:
-    """A market as the file has it: what differs from the defaults."""
+def market_fields(spec: MarketSpec, books: Mapping[int, str]) -> dict[str, Any]:
+    """A market as the file has it: what differs from the defaults; ``books`` are the names of the quotes."""
     found: dict[str, Any] = {"price": amount_text(spec.price)}
     name = policy_of(spec)
     rank = next(name for name, rank in RANKS.items() if rank == spec.limits.rank)
@@ -135,8 +135,11 @@ def market_fields(spec: MarketSpec) -> dict[str, Any]:
     for key in ("max_age", "heartbeat"):
         if _differs(spec, plain, f"{key}_s"):
             oracle[key] = time_text(getattr(spec, f"{key}_s"))
-    if spec.rules != plain.rules:
-        oracle["rules"] = rules_fields(spec.rules)
+    rules = replace(spec.rules, quote=0)
+    if rules != plain.rules:
+        oracle["rules"] = rules_fields(rules)
+    if spec.rules.quote:
+        oracle["quote"] = books[spec.rules.quote]
     if spec.outlier_bps != spec.rules.outlier:
         oracle["outlier"] = rate_text(spec.outlier_bps * 100)
     if _differs(spec, plain, "width_bps"):
@@ -199,7 +202,7 @@ class Writer:
         self.holders = self._find_holders()
         ids = {name: id_ for id_, name in self.holders.items()}
         owners = {owner_text(owner_of(id_)): owner_text(owner_of(id_)) for id_ in self.holders}
-        self.directory = Directory(system, ids, owners)
+        self.directory = Directory(system, feeds_of(setup), ids, owners)
         if not self.literal:
             self.directory.addresses |= {f"provider {name}": p for p, name in PROVIDER_NAMES.items()}
         self._tell()
@@ -224,10 +227,18 @@ class Writer:
         lines.append("")
         if self.setup.decimals != 6:
             lines.append(f"token: {{decimals: {self.setup.decimals}}}")
+        if self.setup.sequencer:
+            lines.append("sequencer: true")
+        if self.setup.quotes:
+            lines.append("quotes:")
+        names = {book: spec.name for book, spec in self.setup.books.items()}
+        for spec in self.setup.quotes:
+            told = {key: value for key, value in market_fields(spec, names).items() if key in ("price", "oracle")}
+            lines.append(f"  {quote(spec.name)}: {flow(told)}")
         lines.append("markets:")
         for spec in self.setup.specs:
             lines.append(f"  {quote(spec.name)}:")
-            lines += [f"    {key}: {flow(value)}" for key, value in market_fields(spec).items()]
+            lines += [f"    {key}: {flow(value)}" for key, value in market_fields(spec, names).items()]
         lines += self._fund_lines()
         if self.setup.delay_s != Setup.delay_s:
             lines.append(f"governor: {{delay: {time_text(self.setup.delay_s)}}}")
@@ -370,11 +381,11 @@ class Writer:
         """Answers of a market's feeds, with the poke after them, as one price step; how many calls that were."""
         first = self.calls[i].step
         found = re.fullmatch(r"MockFeed(\d+)\.(\d+)", first.name)
-        if found is None or first.function != "set_answer":
+        if found is None or first.function != "set_answer" or int(found[1]) not in self.setup.books:
             return 0
         market = int(found[1])
-        decimals = self.setup.specs[market].feed_decimals
-        answers: list[str] = ["silent"] * self.setup.specs[market].n_feeds
+        decimals = self.setup.books[market].feed_decimals
+        answers: list[str] = ["silent"] * self.setup.books[market].n_feeds
         feed, count, poked = -1, 0, False
         for made in self.calls[i:]:
             step = made.step
@@ -383,6 +394,8 @@ class Writer:
                 break
             at = re.fullmatch(rf"MockFeed{market}\.(\d+)", step.name)
             if at is None or step.function != "set_answer" or int(at[1]) <= feed or step.now != first.now:
+                break
+            if int(at[1]) >= len(answers):  # the spare one
                 break
             if step.sender != KEEPER or step.args[0] <= 0:
                 break
@@ -396,13 +409,14 @@ class Writer:
             return 0
         self._wait_until(first.now - 1)
         self.clock += 1
-        name = self.setup.specs[market].name
+        name = self.setup.books[market].name
         self.steps.append({"price": {name: answers[0] if len(set(answers)) == 1 else answers}})
         return count
 
     def _action(self, step: Step) -> dict[str, Any] | None:
         """The step of the language that makes just this call, if there is one."""
-        if any(n == "market" and value >= len(self.setup.specs) for n, value in leaves_of(step)):
+        books = self.setup.books if step.name == "PriceOracle" else range(len(self.setup.specs))
+        if any(n == "market" and value not in books for n, value in leaves_of(step)):
             return None
         name, by_keeper = self.directory.call_account, step.sender == KEEPER
         match step.name, step.function, step.args:
@@ -419,8 +433,8 @@ class Writer:
             ):
                 body = {"account": name(target), "market": self._market(market), "taker": name(taker)}
                 return {"liquidate": body | {"size": amount_text(size)}}
-            case "ClearingHouse", "take_over" | "settle" | "rerank", (target, market) if by_keeper and self._known(
-                target
+            case "ClearingHouse", "take_over" | "settle" | "rerank" | "claim", (target, market) if (
+                by_keeper and self._known(target)
             ):
                 return {step.function: {"account": name(target), "market": self._market(market)}}
             case "ClearingHouse", "resolve", (target, others) if by_keeper and self._known(target, *others):
@@ -449,12 +463,12 @@ class Writer:
                 return {"poke": {"market": self._market(market)}}
             case feed, "set_mode", (mode,) if by_keeper and (at := re.fullmatch(r"MockFeed(\d+)\.(\d+)", feed)):
                 modes = {value: key for key, value in MODES.items()}
-                if mode in modes:
+                if mode in modes and int(at[1]) in self.setup.books:
                     return {"feed": {"market": self._market(int(at[1])), "feed": at[2], "mode": modes[mode]}}
         return None
 
     def _market(self, market: int) -> str:
-        return self.setup.specs[market].name if market < len(self.setup.specs) else str(market)
+        return self.setup.books[market].name if market in self.setup.books else str(market)
 
     def _known(self, *accounts: Any) -> bool:
         return all(a in self.holders for a in accounts)

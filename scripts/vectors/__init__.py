@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-VERSION = "waterfall-vectors/1"
+VERSION = "waterfall-vectors/2"
 """Goes up by one with every change that an old runner would misread."""
 
 

@@ -49,8 +49,8 @@ def deploy(rpc: Rpc, setup: Mapping[str, Any], abi: Abi, compile_: Compile = art
     terms = setup["governor_contract"]
     put("Governor", target.book.role(terms["owner"]), target.book.role(terms["guardian"]), int(terms["delay_s"]))
     put("ModuleHarness")
-    for name, feed, market in feed_names(setup):
-        put(name, int(feed["decimals"]), f"{market['name']} / USD")
+    for name, feed_decimals, about in feed_names(setup):
+        put(name, feed_decimals, about)
     ready = Target(rpc, at, abi)
     ready.at(int(setup["time"]))
     for operation in setup["calls"]:

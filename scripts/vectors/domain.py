@@ -32,9 +32,6 @@ from scripts.vectors.observe import State, View, is_judgement, read, view_of
 from scripts.vectors.values import Book, signature_of, types
 
 JUDGES = ("LiquidationEngine", "ProRata", "BandQueue")
-FEEDS = 3
-
-
 Mark = tuple[dict[Key, int], int, int]
 """Words, second and block of a world."""
 
@@ -82,11 +79,14 @@ def event_of(contract: str, name: str) -> dict[str, Any]:
     raise KeyError(f"{contract} has no event {name}")
 
 
-def feed_names(setup: Mapping[str, Any]) -> Iterator[tuple[str, Mapping[str, Any], Mapping[str, Any]]]:
-    """Every feed of a set-up: its name, its own terms, and its market's."""
-    for market in setup["markets"]:
-        for feed in market["oracle"]["feeds"]:
-            yield feed["name"], feed, market
+def feed_names(setup: Mapping[str, Any]) -> Iterator[tuple[str, int, str]]:
+    """Every feed of a set-up: its name, its decimals, and what it describes itself as."""
+    for book in (*setup["markets"], *setup["quotes"]):
+        oracle = book["oracle"]
+        for feed in (*oracle["feeds"], oracle["spare"]):
+            yield feed["source"], int(feed["decimals"]), f"{book['name']} / USD"
+    if setup["sequencer"]:
+        yield setup["sequencer"]["name"], 0, "L2 uptime"
 
 
 class Domain:
@@ -102,8 +102,8 @@ class Domain:
         token = MockToken(world, "USD", decimals, "Token")
         feeds: dict[str, Any] = {}
         self.models: dict[str, Any] = {"Token": token}
-        for name, feed, market in feed_names(setup):
-            model = MockFeed(world, int(feed["decimals"]), f"{market['name']} / USD", name)
+        for name, feed_decimals, about in feed_names(setup):
+            model = MockFeed(world, feed_decimals, about, name)
             feeds[addresses[name]] = self.models[name] = model
         oracle = PriceOracle(world, governor, feeds)
         registry = Registry()
@@ -123,7 +123,7 @@ class Domain:
             self.book.role(terms["guardian"]),
             int(terms["delay_s"]),
             self._dispatch,
-            lambda _: house,
+            lambda target: self.models[self.book.names[target]],
             lambda target: self.book.names.get(target) in self.models or target in registry.policies,
         )
         world.events = []
@@ -254,8 +254,12 @@ class Domain:
         elif contract == "PriceOracle":
             if variable == "cache":
                 yield f"price:{rest[0]}"
-            elif variable == "governor":
-                yield "oracle_governor"
+            elif variable == "rules":
+                yield f"rules:{rest[0]}"
+            elif variable in ("feeds", "bounds"):
+                yield f"{'feed' if variable == 'feeds' else 'bounds'}:{rest[0]}:{rest[1]}"
+            elif variable in ("governor", "reporter", "sequencer"):
+                yield f"oracle_{variable}"
         elif contract == "Governor":
             if variable in ("owner", "pending_owner", "guardian", "is_sealed"):
                 yield {"is_sealed": "sealed"}.get(variable, variable)
@@ -318,6 +322,14 @@ _STORED: dict[str, Any] = {
         ("ClearingHouse", "cells", d.models["ClearingHouse"]._cell_index(market, is_long, band, epoch, scale))
     ),
     "is_filler": lambda d, _, filler: bool(d.world.get(("ClearingHouse", "fillers", filler))),
+    **{
+        name: lambda d, contract, name=name: _address_of(d.world.get((contract, name)))
+        for name in ("reporter", "sequencer")
+    },
+    **{
+        name: lambda d, contract, *index, name=name: d.world.get((contract, name, *index))
+        for name in ("rules", "feeds", "bounds")
+    },
     "governor": lambda d, contract: _address_of(d.world.get((contract, "governor"))),
     "owner": lambda d, contract: _address_of(d.world.get((contract, "owner"))),
     "pending_owner": lambda d, contract: _address_of(d.world.get((contract, "pending_owner"))),

@@ -69,7 +69,7 @@ def _division(r: Random) -> tuple[int, int, int]:
 
 
 _WIDTHS: dict[type, dict[str, int]] = {
-    Account: {"cash": -160, "legs": 16, "touched": 32, "has_late": 1, "in_receipt": 1, "exposed": 1},
+    Account: {"cash": -160, "legs": 16, "touched": 32, "has_late": 1, "in_receipt": 1, "exposed": 1, "liquidated": 44},
     Position: {"a0": 120, "q0": 104, "epoch": 16, "scale": 8, "c0": -160, "entry": 87, "band": 8, "is_long": 1},
     Band: {"a": 120, "oi": 104, "epoch": 16, "scale": 8},
     Cell: {"c": -160, "f_mark": -88, "live": 1},
@@ -131,7 +131,10 @@ def _accrual(r: Random) -> tuple[Any, ...]:
     rate, sample = (r.randint(-c.MAX_PREMIUM_PPM, c.MAX_PREMIUM_PPM) for _ in range(2))
     since = r.choice((0, 1, 59, 3_599, 3_600, 3_601, 28_800, 500_000))
     market = Market(_signed(r, 80), rate, sample, NOW - since, 0, 0, _scale(r, 90), 0)
-    return market, r.choice((1, 10**15, 2 * c.WAD, 4_000 * c.WAD, c.MAX_PRICE)), r.choice((0, 0, 1, 2))
+    paused = r.choice((0, 0, 1, 3_600))
+    market.accrued -= paused
+    index, state = r.choice((1, 10**15, 2 * c.WAD, 4_000 * c.WAD, c.MAX_PRICE)), r.choice((0, 0, 1, 2, 3, 4))
+    return market, index, state, paused
 
 
 def _label(r: Random) -> tuple[int, ...]:
@@ -171,9 +174,9 @@ def _single(r: Random) -> tuple[Side]:
 # ---- the functions -------------------------------------------------------------------------------
 
 
-def _accrue(market: Market, index: int, state: int) -> Market:
+def _accrue(market: Market, index: int, state: int, paused: int) -> Market:
     after = Market(**vars(market))
-    Margin._accrue(after, Prices(index, index, 0, 0, 0, 0, state), NOW)
+    Margin._accrue(after, Prices(index, index, 0, 0, 0, 0, state, paused), NOW)
     return after
 
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from python_ref.oracle_words import Feed, Rules
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
 from scripts.vectors.values import Book
 
@@ -83,6 +84,15 @@ def _address(book: Book, _: list[str], raw: Any) -> dict[str, Any]:
     return {"address": book.write(raw, "address")}
 
 
+def _rules(_: Book, __: list[str], raw: Any) -> dict[str, Any]:
+    return {"n": str(raw & 0xF)} | _fields(Rules.unpack(raw))
+
+
+def _feed(book: Book, _: list[str], raw: Any) -> dict[str, Any]:
+    feed = Feed.unpack(raw, 0)
+    return _fields(feed, "least", "most") | {"source": book.write(feed.source, "address"), "bounded": bool(raw >> 237)}
+
+
 _LEG = ("market", "size", "entry", "pending", "band", "liquidation_price", "bankruptcy_price")
 _PERSON = (
     "exposed", "in_receipt", "frozen", "liquidatable", "bankrupt", "cash", "late", "equity_kind", "equity_index",
@@ -132,6 +142,14 @@ KINDS: dict[str, Kind] = {
     "filler": Kind(_house("is_filler(address)"), _named("allowed")),
     "governor": Kind(_ask(_HOUSE, "governor()", lambda _: ()), _address),
     "oracle_governor": Kind(_ask("PriceOracle", "governor()", lambda _: ()), _address),
+    "oracle_reporter": Kind(_ask("PriceOracle", "reporter()", lambda _: ()), _address),
+    "oracle_sequencer": Kind(_ask("PriceOracle", "sequencer()", lambda _: ()), _address),
+    "rules": Kind(_ask("PriceOracle", "rules(uint256)", tuple), _rules),
+    "feed": Kind(_ask("PriceOracle", "feeds(uint256,uint256)", tuple), _feed),
+    "bounds": Kind(
+        _ask("PriceOracle", "bounds(uint256,uint256)", tuple),
+        lambda _, __, raw: {"least": str(raw % 2**128), "most": str(raw >> 128)},
+    ),
     "owner": Kind(_ask("Governor", "owner()", lambda _: ()), _address),
     "pending_owner": Kind(_ask("Governor", "pending_owner()", lambda _: ()), _address),
     "guardian": Kind(_ask("Governor", "guardian()", lambda _: ()), _address),
@@ -154,7 +172,7 @@ KINDS: dict[str, Kind] = {
     "spending": Kind(_ask(_FUND, "used_cap(uint256)", tuple), _named("used"), judgement=True),
     "price": Kind(
         _ask("PriceOracle", "peek(uint256)", tuple),
-        _named("index", "mark", "low", "high", "credit_low", "credit_high", "state"),
+        _named("index", "mark", "low", "high", "credit_low", "credit_high", "state", "paused"),
         judgement=True,
     ),
     "equity": Kind(_house("account_equity(bytes32)"), _named("kind", "index", "credit"), judgement=True),

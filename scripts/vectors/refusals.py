@@ -5,14 +5,15 @@ Every call is made at once on the first set-up of the walks, which they leave as
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 from python_ref import constants as c
+from python_ref.oracle_words import MAX_BOOKS
 from scripts.system import LIMITS, RISK
 from scripts.vectors.play import Operation
-from scripts.vectors.setups import START
+from scripts.vectors.setups import FEED, RULES, SET_FEEDS, START
 from scripts.vectors.sources import Story
 
 LEVERAGED = replace(LIMITS, rank=c.RANK_LEVERAGE)
@@ -69,7 +70,8 @@ ADD_MARKET = "add_market(uint256,uint256,uint256,uint256,address)"
 ORDER = "(bytes32,uint256,bool,uint256,uint256,bool,uint256,uint256,uint256)"
 SIGNATURE = "(uint256,uint256,uint256)"
 SETTLE = f"settle_orders({ORDER},{SIGNATURE},{ORDER},{SIGNATURE},uint256)"
-SET_FEEDS = "set_feeds(uint256,address[3],uint256[3],uint256[3],uint256,uint256)"
+REPLACE_FEED = f"replace_feed(uint256,uint256,{FEED})"
+TIGHTEN_RULES = f"tighten_rules(uint256,{RULES})"
 
 
 def _risk(changes: Mapping[str, int]) -> str:
@@ -129,40 +131,103 @@ def _ledger(setup: Mapping[str, Any]) -> Iterator[Operation]:
     yield _call("trader 0", "ClearingHouse", liquidate, "trader 1/0", "0", "trader 0/0", "0")
     yield _call("trader 0", "ClearingHouse", liquidate, "trader 1/0", "0", "trader 0/0", str(c.WAD))
     # a fifth market, accepted
-    yield _call("governor", "PriceOracle", SET_FEEDS, str(count), *_feeds(setup, 0), "500", "10")
+    yield _call("governor", "PriceOracle", SET_FEEDS, str(count), *_told(*_feeds(setup, 0)))
     yield _call("keeper", "PriceOracle", "poke(uint256)", str(count))
     yield add(count, risk, limits, anchor)
 
 
-def _feeds(setup: Mapping[str, Any], market: int) -> tuple[list[str], list[str], list[str]]:
-    feeds = setup["markets"][market]["oracle"]["feeds"]
-    return [f["name"] for f in feeds], [f["decimals"] for f in feeds], [f["max_age_s"] for f in feeds]
+def _feeds(setup: Mapping[str, Any], market: int) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """Feeds and rules of a market, by the names of their fields."""
+    oracle = setup["markets"][market]["oracle"]
+    return [{k: v for k, v in feed.items() if k != "answer"} for feed in oracle["feeds"]], dict(oracle["rules"])
+
+
+def _told(feeds: Sequence[Mapping[str, Any]], rules: Mapping[str, Any]) -> list[Any]:
+    return [[list(feed.values()) for feed in feeds], list(rules.values())]
 
 
 def _oracle(setup: Mapping[str, Any]) -> Iterator[Operation]:
-    names, decimals, ages = _feeds(setup, 0)
+    given, rules = _feeds(setup, 0)
+    spare = setup["markets"][0]["oracle"]["spare"]["source"]
 
-    def feeds(
-        sender: str = "governor", market: int = 0, outlier: int = 500, width: int = 10, **other: Any
-    ) -> Operation:
-        given = (other.get("names", names), other.get("decimals", decimals), other.get("ages", ages))
-        return _call(sender, "PriceOracle", SET_FEEDS, str(market), *given, str(outlier), str(width))
+    def feeds(first: Mapping[str, Any] | None = None, market: int = 0, **changed: str) -> Operation:
+        """Market 0's feeds and rules, but for what is said of the first feed, and ``changed`` rules."""
+        own = [{**given[0], **(first or {})}, *given[1:]]
+        return _call("governor", "PriceOracle", SET_FEEDS, str(market), *_told(own, {**rules, **changed}))
 
-    yield feeds(sender="keeper")
-    yield feeds(market=c.MAX_MARKETS)
-    yield feeds(outlier=0)
-    yield feeds(outlier=1_001)
-    yield feeds(width=1_001)
-    yield feeds(names=[STRANGER, *names[1:]])
-    yield feeds(names=[names[0], names[0], names[2]])
-    yield feeds(decimals=["19", *decimals[1:]])
-    yield feeds(decimals=["7", *decimals[1:]])
-    yield feeds(ages=["0", *ages[1:]])
-    yield feeds(ages=["172801", *ages[1:]])
+    def replaced(place: int = 0, **changed: str) -> Operation:
+        feed = {**given[0], "source": spare, **changed}
+        return _call("governor", "PriceOracle", REPLACE_FEED, "0", str(place), list(feed.values()))
+
+    def tightened(market: int = 0, **changed: str) -> Operation:
+        args = str(market), list({**rules, **changed}.values())
+        return _call("governor", "PriceOracle", TIGHTEN_RULES, *args)
+
+    for operation in (feeds(), replaced(), tightened()):
+        yield {**operation, "from": "keeper"}
+    yield feeds(market=MAX_BOOKS)
+    for changed in ({"outlier": "0"}, {"outlier": "1001"}, {"soft": "10001"}, {"speed": "1"}, {"tau_ref": "0"}):
+        yield feeds(**changed)
+        yield tightened(**changed)
+    yield feeds(quote="1")
+    yield feeds(market=16, quote="17")
+    for first in (
+        {"source": STRANGER},
+        {"source": given[1]["source"]},
+        {"decimals": "19"},
+        {"decimals": "7"},
+        {"max_age": "0"},
+        {"max_age": "172801"},
+        {"heartbeat": "0"},
+        {"deviation": "1001"},
+        {"group": "16"},
+        {"least": "5", "most": "5"},
+        {"group": given[1]["group"]},
+    ):
+        yield feeds(first)
+    # nobody has told the spare ones a price
+    silent = [
+        {**feed, "source": market["oracle"]["spare"]["source"]}
+        for feed, market in zip(given, setup["markets"], strict=False)
+    ]
+    yield _call("governor", "PriceOracle", SET_FEEDS, "0", *_told([*silent[:2], given[2]], rules))
+    yield _call("governor", "PriceOracle", SET_FEEDS, "0", *_told(given[:2], rules))
+    yield _call("governor", "PriceOracle", SET_FEEDS, "0", *_told([given[0], given[1], given[1]], rules))
     yield _call("keeper", "PriceOracle", "set_governor(address)", "keeper")
     yield _call("governor", "PriceOracle", "set_governor(address)", NOBODY)
-    yield feeds(names=names[::-1])
+    yield _call("keeper", "PriceOracle", "set_reporter(address)", "keeper")
+    yield _call("keeper", "PriceOracle", "set_sequencer(address)", NOBODY)
+    yield _call("governor", "PriceOracle", "set_sequencer(address)", STRANGER)
+    yield _call("keeper", "PriceOracle", "report(uint256,uint256)", "0", str(c.WAD))
+    yield _call("keeper", "PriceOracle", "settle(uint256)", "0")
+    yield _call("governor", "PriceOracle", "settle(uint256)", "15")
+    yield _call("keeper", "ClearingHouse", "claim(bytes32,uint256)", "trader 0/0", "0")
+    yield replaced()
+    yield tightened(market=15)
+    yield tightened(tau_fast="1")
+    yield tightened(hold="5", grace="600", outlier="400")
+    # all terms reversed: accepted, for they agree
+    yield _call("governor", "PriceOracle", SET_FEEDS, "0", *_told(given[::-1], {**rules, "freeze": "60"}))
     yield _call("keeper", "PriceOracle", "poke(uint256)", "0")
+    yield from _end_of_a_feed(given, replaced)
+
+
+def _end_of_a_feed(given: Sequence[Mapping[str, Any]], replaced: Callable[..., Operation]) -> Iterator[Operation]:
+    """One feed dies and is replaced; then all of them, and anybody ends the market."""
+    spare, last = replaced()["args"][2][0], given[-1]  # it is the first one, since the terms were reversed
+    group = {"group": last["group"]}
+    yield _call("keeper", last["source"], "set_mode(uint256)", "1")
+    yield _call("keeper", "PriceOracle", "poke(uint256)", "0", after=1)
+    silent = replaced(**group)
+    yield {**silent, "at": str(START + 1)}
+    yield _call("keeper", spare, "set_answer(int256)", "200000000", after=1)
+    for operation in (replaced(1), replaced(3), replaced(), replaced(**group), replaced(**group)):
+        yield {**operation, "at": str(START + 1)}
+    for feed in given:
+        yield _call("keeper", feed["source"], "set_mode(uint256)", "1", after=2)
+    yield _call("keeper", "PriceOracle", "poke(uint256)", "0", after=2)
+    for after in (62, 63, 64):
+        yield _call("keeper", "PriceOracle", "settle(uint256)", "0", after=after)
 
 
 def _execute(inner: Any, after: int = 0, function: str = "execute", to: str = "ClearingHouse") -> Operation:

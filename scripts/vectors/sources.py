@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -19,7 +19,7 @@ from eth_utils import keccak
 from python_ref.governor import id_of
 from python_ref.orders import CURVE_ORDER, MAX_S, Order, Signature, hash_order, recover
 from scripts.campaign.operations import Operations
-from scripts.campaign.regimes import REGIMES
+from scripts.campaign.regimes import REGIMES, varied
 from scripts.campaign.setup import GUARDIAN, Setup
 from scripts.campaign.steering import Steering
 from scripts.campaign.walk import OPERATOR, PROVIDERS, STRANGER
@@ -55,7 +55,17 @@ class Story:
 Call = tuple[int, str, str, str, tuple[Any, ...]]
 """Second, contract, function, sender and arguments."""
 
-_SETTING_UP = {"wire", "set_filler", "set_feeds", "set_answer", "poke", "add_market"}
+_SETTING_UP = {
+    "wire",
+    "set_filler",
+    "set_reporter",
+    "set_feeds",
+    "set_answer",
+    "poke",
+    "add_market",
+    "set_round",
+    "set_sequencer",
+}
 
 
 class RecordingChain(RevmChain):
@@ -71,7 +81,7 @@ class RecordingChain(RevmChain):
         return super().call(sender, address, function, *args)
 
     def since_setup(self) -> list[Call]:
-        """What came after the last market was listed: a vector's set-up has its own calls up to there."""
+        """What came after the last market had its feeds: a vector's set-up has its own calls up to there."""
         start = next((i for i, (_, _, function, *_) in enumerate(self.record) if function not in _SETTING_UP), 0)
         return self.record[start:]
 
@@ -81,10 +91,7 @@ class Scribe:
 
     def __init__(self, system: System, people: dict[str, str]) -> None:
         addresses = dict(system.addresses)
-        for market in range(len(system.specs)):
-            for feed in range(3):
-                name = system.feed_name(market, feed)
-                addresses[name] = system.twin.address(name)
+        addresses |= {feed.name: address for address, feed in system.oracle.contracts.items()}
         self.book = Book(addresses | people, CHAIN_ID)
         self.orders: dict[str, dict[str, Any]] = {}
         self._known: dict[Order, str] = {}
@@ -193,7 +200,7 @@ def walk_stories(seed: int, count: int, steps: int) -> Iterator[tuple[Story, dic
     names: dict[str, str] = {}
     for number in range(count):
         regime = REGIMES[number % len(REGIMES)]
-        setup = replace(regime.setup, decimals=6 if regime.decimals is None else regime.decimals)
+        setup = varied(regime, 0)
         with RecordingChain() as chain:
             ops = Operations(chain, setup, regime.traders, regime.seconds, ideal_every=10**9)
             scribe = Scribe(ops.system, people() | {trader.name: trader.address for trader in ops.traders})

@@ -18,8 +18,8 @@ from click.testing import CliRunner
 from scripts.attacks import report_text as text
 from scripts.attacks.report import ACCOUNTS, ResultsError, load, main, page
 from scripts.attacks.report_plot import KINDS, MARKS, UNDULY, WRONGFUL, figure
-from scripts.attacks.report_series import Span, sample, spans, thin
-from scripts.attacks.report_verdict import CONTROL, DIFFERS, HARMED, HELD, LOST, MEANING, NOT_RUN, attacks
+from scripts.attacks.report_series import Span, area, line, sample, spans, thin
+from scripts.attacks.report_verdict import CONTROL, DIFFERS, HARMED, HELD, LOST, MEANING, NOT_RUN, Worst, attacks
 from scripts.attacks.result import DEPLOYMENTS, Expectation, Happening, Metrics, Run, write
 from scripts.attacks.result import KINDS as EVENTS
 
@@ -99,6 +99,18 @@ def test_thin__leaves_a_short_series_its_every_bend() -> None:
     assert thin([[1.0, 1.0, 1.0, 1.0, 2.0, 2.0, 2.0, 1.0]]) == [0, 3, 4, 6, 7]
 
 
+def test_line__a_value_lasts_until_the_gap_after_it() -> None:
+    x, y = line([0, 1, 2, 3], [5, 6, 0, 7], [True, True, False, True], 9)
+    assert x == [0, 1, 2, None, 3, 9, None]
+    assert y == [5, 6, 6, None, 7, 7, None]
+
+
+def test_area__goes_round_every_stretch_and_leaves_gaps_open() -> None:
+    x, y = area([0, 1, 2, 3], [1, 2, 0, 4], [3, 3, 0, 5], [True, True, False, True], 9)
+    assert x == [0, 1, 1, 2, 2, 1, 1, 0, None, 3, 9, 9, 3, None]
+    assert y == [3, 3, 3, 3, 2, 2, 1, 1, None, 5, 5, 4, 4, None]
+
+
 def test_spans__join_equal_values_and_reach_the_end() -> None:
     found = spans([0, 12, 24, 36], [0, 0, 2, 0], 48, (0, 1, 2))
     assert found == [Span(0, 24, 0), Span(24, 12, 2), Span(36, 12, 0)]
@@ -154,7 +166,7 @@ def test_seconds__unit_that_fits(value: float | None, written: str) -> None:
 
 def test_metrics__every_one_has_a_name_and_a_way_to_be_written() -> None:
     assert set(text.METRICS) == {field.name for field in fields(Metrics)}
-    assert all(isinstance(text.metric(Metrics(), name), str) for name in text.METRICS)
+    assert all(isinstance(text.metric(made("naive"), name), str) for name in text.METRICS)
 
 
 # --- verdicts ---
@@ -189,13 +201,30 @@ def test_verdict__without_the_defended_run_there_is_none() -> None:
 def test_attacks__are_put_together_by_variant_in_the_order_of_deployments() -> None:
     runs = [*reversed(three(variant="3 of 3")), *three(variant="1 of 3"), *three(attack="a01_skrw_mean")]
     found = attacks(runs)
-    assert [(attack.label, attack.first.variant) for attack in found] == [
-        ("A01", ""),
-        ("A02", "1 of 3"),
-        ("A02", "3 of 3"),
+    assert [(attack.label, [variant.first.variant for variant in attack.variants]) for attack in found] == [
+        ("A01", [""]),
+        ("A02", ["1 of 3", "3 of 3"]),
     ]
-    assert all(list(attack.runs) == list(DEPLOYMENTS) for attack in found)
-    assert len({attack.key for attack in found}) == 3
+    variants = [variant for attack in found for variant in attack.variants]
+    assert all(list(variant.runs) == list(DEPLOYMENTS) for variant in variants)
+    assert len({variant.key for variant in variants}) == 3
+
+
+def test_attack__is_as_bad_as_its_worst_variant() -> None:
+    good = made("defended", variant="1 of 3", metrics=Metrics(attacker_profit=-5.0, bad_debt=7.0))
+    lost = made("defended", variant="3 of 3", metrics=Metrics(attacker_profit=3.0), lost_known=True)
+    attack = attacks([good, lost])[0]
+    assert [variant.verdict for variant in attack.variants] == [HELD, LOST]
+    assert attack.verdict == LOST
+    assert attack.worst("defended") == Worst(3.0, 0, 7.0, 0.0)
+    assert attack.worst("naive") is None
+
+
+def test_not_live__counts_time_without_an_answer() -> None:
+    run = made("naive", metrics=Metrics(time_in_state=[1_000.0, 60.0, 0.0, 0.0, 0.0]))
+    run.state[10:20] = [-1] * 10
+    assert text.not_live(run) == 60.0 + 120.0
+    assert text.metric(run, "time_in_state") == "LIVE 16.7 min, DEGRADED 60 s, no answer 2 min"
 
 
 def test_attacks__refuses_a_run_that_is_there_twice() -> None:
@@ -216,7 +245,7 @@ def test_figure__has_every_wrongful_liquidation_and_every_reason() -> None:
         for row, tell, length in zip(defended["y"], defended["hovertext"], defended["x"], strict=True)
         if row == "state"
     ]
-    assert states == [("LIVE", 8.0), ("FROZEN", 4.0), ("RECOVERY", 4.0), ("LIVE", 8.0)]
+    assert states == [("LIVE", 8.0), ("FROZEN", 4.0), ("RECOVERY", 4.0), ("LIVE", 7.8)]
     assert "feed 0: 7 OUT_OF_RANGE, 4 min from 8 minutes" in defended["hovertext"]
     crosses = [trace for trace in drawn["data"] if trace.get("name") == WRONGFUL.name]
     assert [(list(trace["x"]), list(trace["y"])) for trace in crosses] == [([9.0], [131.2])] * 2
@@ -228,8 +257,19 @@ def test_figure__a_step_without_an_answer_is_a_gap() -> None:
     naive.index[50], naive.state[50] = 0.0, -1
     drawn = figure([naive])
     index = next(trace for trace in drawn["data"] if trace.get("name") == "index")
-    assert None in index["y"]
+    assert None in index["y"][:-1]
     assert any("no answer" in tell for trace in drawn["data"] if trace["type"] == "bar" for tell in trace["hovertext"])
+
+
+def test_figure__a_price_of_nothing_is_drawn_where_the_oracle_answers() -> None:
+    naive = made("naive")
+    for series in (naive.index, naive.mark, naive.low, naive.high):
+        series[50] = 0.0
+    drawn = figure([naive])
+    index = next(trace for trace in drawn["data"] if trace.get("name") == "index")
+    assert 0 in index["y"]
+    assert None not in index["y"][:-1]
+    assert drawn["layout"]["meta"]["ranges"]["all"]["linear"][0] < 0
 
 
 def test_figure__logarithmic_only_where_prices_are_far_apart_and_positive() -> None:
@@ -269,7 +309,15 @@ def test_figure__what_happens_at_once_is_one_mark_that_tells_everybody() -> None
         ["×5"],
     )
     assert all(f"long {i}: closed" in crosses["hovertext"][0] for i in range(5))
+    assert "and" not in crosses["hovertext"][0]
     assert traces[UNDULY.name]["hovertext"] == ["short 1: deleveraged"]
+
+
+def test_figure__a_mark_for_very_many_says_how_many_more() -> None:
+    run = made("naive")
+    run.events = [Happening(300.0, "trade", f"wallet {i}", 1.0, 54.0, "buys") for i in range(100)]
+    trades = next(trace for trace in figure([run])["data"] if trace.get("name") == KINDS["trade"].name)
+    assert trades["hovertext"][0].endswith("<br>and 88 more")
 
 
 def test_figure__a_deployment_that_does_not_judge_its_feeds_has_no_rows_for_them() -> None:
@@ -291,13 +339,35 @@ def test_page__says_who_held_and_what_protection_costs() -> None:
     said = " ".join(re.sub(r"<[^>]*>", "", html.split("<main>")[0].split("<body>")[1]).split())
     assert "1 held no profit for the attacker" in said
     assert "1 lost (known)" in said
-    assert "bad debt of $2.26M where the typical one leaves $2.26M, is not LIVE for 14 min" in said
-    assert "keeps users from reducing for 4 min" in said
+    assert "real crash: bad debt $2.26M (typical $2.26M), not LIVE for 14 min, users could not reduce for 4 min" in said
     assert "Shown as lost: slow drip." in said
-    head, body = html.split('<table class="summary"')[1].split("<tbody>")[:2]
+    head, body = html.split('<table class="summary"')[1].split("</table>")[0].split("</thead>")
     assert "A41" in head
     assert "A41" not in body
+    assert "A02" in body
     assert len(drawn(html)) == 3
+
+
+def test_page__of_variants_the_summary_shows_the_worst_and_each() -> None:
+    runs = [
+        made("defended", variant=f"{i} of 3", metrics=Metrics(attacker_profit=1e6 * i), lost_known=i == 3)
+        for i in (1, 2, 3)
+    ]
+    table = page(runs).split('<table class="summary"')[1].split("</table>")[0]
+    assert "3 variants</button>" in table
+    assert re.findall(r"\$(\d)M</td>", table) == ["3", "1", "2", "3"]
+    links = re.findall(r'href="#([^"]+)"', table)
+    html = page(runs)
+    assert len(links) == 4
+    assert all(html.count(f'id="{link}"') == 1 for link in links)
+
+
+def test_page__what_nobody_has_is_named_but_takes_no_row() -> None:
+    rows, rest = page(three()).split('<table class="metrics">')[1].split("</table>")[0].split("<tfoot>")
+    assert "attacker's profit" in rows.replace("&#39;", "'")
+    assert "bad debt" in rows
+    assert "gas of the dearest poke" not in rows
+    assert "gas of the dearest poke" in rest
 
 
 def test_page__a_missing_control_is_said_loudly() -> None:

@@ -56,6 +56,7 @@ LEDGER: dict[str, Rule] = {
     "resolve": ("", ANYONE, lambda s: (A, ())),
     "sweep_fees": ("", ANYONE, lambda s: (0,)),
     "rebase_claims": ("", ANYONE, lambda s: ()),
+    "claim": ("", ANYONE, lambda s: (A, 0)),
     "release": ("", ANYONE, lambda s: (A,)),
     "settle": ("", ANYONE, lambda s: (A, 0)),
     "rerank": ("", ANYONE, lambda s: (A, 0)),
@@ -88,11 +89,13 @@ RULES: dict[str, dict[str, Rule]] = {
         "prices": ("", ANYONE, lambda s: (0,)),
         "poke": ("", ANYONE, lambda s: (0,)),
         "set_governor": ("oracle: not governor", GOVERNING, lambda s: (DAVE.address,)),
-        "set_feeds": (
-            "oracle: not governor",
-            GOVERNING,
-            lambda s: (1, (KEEPER,) * 3, (8,) * 3, (3_600,) * 3, 500, 10),
-        ),
+        "set_reporter": ("oracle: not governor", GOVERNING, lambda s: (DAVE.address,)),
+        "set_sequencer": ("oracle: not governor", GOVERNING, lambda s: (s.twin.address(s.feed_name(0, 0)),)),
+        "set_feeds": ("oracle: not governor", GOVERNING, lambda s: (1, *s.feed_args(0))),
+        "replace_feed": ("oracle: not governor", GOVERNING, lambda s: (0, 1, s.feed_args(0)[0][0])),
+        "tighten_rules": ("oracle: not governor", GOVERNING, lambda s: (0, s.feed_args(0, outlier_bps=1)[1])),
+        "settle": ("oracle: not settleable", GOVERNING, lambda s: (0,)),  # anybody, after a long freeze
+        "report": ("oracle: not reporter", ("ClearingHouse",), lambda s: (0, PRICE)),
     },
     "BackstopFund": {
         # each of the first block moves only what the caller has or was allowed to
@@ -123,6 +126,8 @@ GOVERNOR_RULES: dict[str, tuple[str, tuple[str, ...]]] = {
     "cancel": ("governor: not guardian", ("owner", "guardian")),
     "tighten_risk": ("governor: not guardian", ("owner", "guardian")),
     "tighten_limits": ("governor: not guardian", ("owner", "guardian")),
+    "tighten_feeds": ("governor: not guardian", ("owner", "guardian")),
+    "replace_feed": ("governor: not guardian", ("owner", "guardian")),
 }
 
 VIEW_ONLY = ("Lens", "LiquidationEngine", "ProRata", "BandQueue")
@@ -269,8 +274,12 @@ def test_governor_contract__roles(chain: Chain, function: str, role: str) -> Non
     at = chain.deploy("Governor", senders["owner"], senders["guardian"], 86_400, sender=account(0))
     assert chain.call(senders["owner"], at, "propose_owner", senders["heir"]).ok
     entry = next(e for e in artifact("Governor").abi if e.get("name") == function)
-    blanks: dict[str, Any] = {"address": at, "uint256": 1, "bytes32": bytes(32), "bytes": b""}
-    outcome = chain.call(senders[role], at, function, *(blanks[canonical(i)] for i in entry["inputs"]))
+    blanks: dict[str, Any] = {"address": at, "uint256": 1, "bytes32": bytes(32), "bytes": b"", "bool": True}
+
+    def blank(parameter: dict[str, Any]) -> Any:
+        return tuple(map(blank, parameter.get("components", ()))) or blanks[canonical(parameter)]
+
+    outcome = chain.call(senders[role], at, function, *map(blank, entry["inputs"]))
     reason, allowed = GOVERNOR_RULES[function]
     assert (outcome.reason == reason) == (role not in allowed)
 

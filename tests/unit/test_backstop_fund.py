@@ -56,6 +56,7 @@ struct Prices:
     credit_low: uint256
     credit_high: uint256
     state: uint256
+    paused: uint256
 
 event Pulled:
     owner: address
@@ -248,12 +249,12 @@ def load_account(account: bytes32) -> uint256[34]:
 
 @external
 def prices(market: uint256) -> Prices:
-    return Prices(index=self.index, mark=0, low=0, high=0, credit_low=0, credit_high=0, state=0)
+    return Prices(index=self.index, mark=0, low=0, high=0, credit_low=0, credit_high=0, state=0, paused=0)
 
 @view
 @external
 def peek(market: uint256) -> Prices:
-    return Prices(index=self.index, mark=0, low=0, high=0, credit_low=0, credit_high=0, state=0)
+    return Prices(index=self.index, mark=0, low=0, high=0, credit_low=0, credit_high=0, state=0, paused=0)
 """
 
 
@@ -362,7 +363,7 @@ class StubModel:
         return tuple(words)
 
     def prices(self, sender: str, market: int) -> SimpleNamespace:
-        return SimpleNamespace(index=self.index)
+        return SimpleNamespace(index=self.index, state=0)
 
     peek = prices
 

@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,9 @@ from eth_abi import encode
 from eth_utils import to_checksum_address
 from rich.console import Console
 
+from python_ref.oracle_words import Feed
 from scripts import devnet, wallet
+from scripts.campaign.setup import calldata
 from scripts.chain import Chain, artifact
 from scripts.chain.anvil import AnvilChain, find_anvil
 from scripts.chain.artifacts import ROOT
@@ -32,12 +35,24 @@ from scripts.deployment import sender as sender_module
 from scripts.deployment.config import DEMO, Config, format_wad, load_config, parse_config, parse_wad
 from scripts.deployment.core import Deployment, deploy, parts
 from scripts.deployment.sender import Receipt, RpcSender, connect, created_address, dev_key, with_reserve
-from scripts.deployment.verify import Check, report, verify
+from scripts.deployment.verify import Check, prices_of, report, verify
+from scripts.rules import PROFILES
 
 EXAMPLE = DEMO.with_name("example.yaml")
 STRANGER = to_checksum_address("0x" + "5a" * 20)
-TRANSACTIONS = 39
-"""Of the demo: 21 deployments, 6 answers of feeds, 11 calls through the Governor and to the oracle, and the seal."""
+TRANSACTIONS = 44
+"""Of the demo: 23 deployments, 8 answers of feeds, 12 calls through the Governor and to the oracle, and the seal."""
+
+
+ADDRESSES = [f"0x{i:040x}" for i in range(1, 9)]
+MOCK = {"price": 1, "decimals": 8, "max_age_s": 3_600, "heartbeat_s": 3_600, "deviation_bps": 1}
+NO_QUOTE = "quotes[0].oracle.quote: no such field"
+
+
+def real_feed(address: str, group: int = 0, **changes: Any) -> dict[str, Any]:
+    """A feed that others deployed, as a file has it."""
+    ages = {"decimals": 8, "max_age_s": 3_900, "heartbeat_s": 3_600, "deviation_bps": 50}
+    return {"address": address, **ages, "group": group, **changes}
 
 
 def demo() -> dict[str, Any]:
@@ -131,7 +146,7 @@ def test_deploy__fresh_chain(node: AnvilChain, config: Config, path: Path) -> No
 
 
 @pytest.mark.parametrize(
-    ("k", "after"), [(0, True), (1, False), (8, True), (14, True), (20, True), (23, False), (38, True)]
+    ("k", "after"), [(0, True), (1, False), (14, True), (22, True), (26, True), (29, False), (36, True), (43, True)]
 )
 def test_deploy__killed_and_resumed(node: AnvilChain, config: Config, path: Path, k: int, after: bool) -> None:
     with pytest.raises(KeyboardInterrupt):
@@ -251,15 +266,24 @@ def test_deploy__token_and_feeds_of_others(node: AnvilChain, config: Config, pat
     theirs = put(sender, config, path).addresses
     data = demo()
     data["token"] = {"address": theirs["Token"], "decimals": 6}
-    feeds = [{"address": theirs[f"MockFeed0.{i}"], "decimals": 8, "max_age_s": 3_600} for i in range(3)]
+    data["sequencer"] = theirs["MockFeed1.0"]
+    sender.send("up", theirs["MockFeed1.0"], calldata("MockFeed", "set_round", 1, 0, 1, 1, 1))
+    feeds = [real_feed(theirs[f"MockFeed0.{i}"], i, least=1, most="99999.5") for i in range(5)]
+    feeds[4]["flux"] = True
     del data["markets"][1], data["markets"][0]["oracle"]["mock"]
-    data["markets"][0]["oracle"]["feeds"] = feeds
+    data["markets"][0]["oracle"] |= {"feeds": feeds, "rules": {"profile": "alt", "jump_bps": 900}, "outlier_bps": 300}
     other = path.with_name("other.json")
     config = parse_config(data)
     deployment = put(sender, config, other)
     assert wrong(verify(deployment, config)) == []
     assert not [label for label in deployment.addresses if label.startswith("MockFeed")]
     assert deployment.read("ClearingHouse", "wiring")[0] == theirs["Token"]
+    assert deployment.read("PriceOracle", "sequencer") == theirs["MockFeed1.0"]
+    rules = replace(PROFILES["alt"], jump=900, outlier=300)
+    assert deployment.read("PriceOracle", "rules", 0) == rules.pack(5)
+    pinned = Feed(theirs["MockFeed0.4"], 8, 3_900, 3_600, 50, 4, True, 10**8, 9_999_950_000_000)
+    assert deployment.read("PriceOracle", "feeds", 0, 4) == pinned.pack()
+    assert deployment.read("PriceOracle", "bounds", 0, 4) == pinned.pack_bounds()
 
     def refusal() -> str:
         with pytest.raises(DeploymentError) as caught:
@@ -269,9 +293,63 @@ def test_deploy__token_and_feeds_of_others(node: AnvilChain, config: Config, pat
     feeds[1]["address"] = STRANGER
     assert refusal().startswith("markets[0].oracle.feeds[1].address: no contract at 0x")
     feeds[1]["address"] = theirs["MockFeed0.1"]
+    data["sequencer"] = STRANGER
+    assert refusal().startswith("sequencer: no contract at 0x")
+    del data["sequencer"]
     data["token"]["decimals"] = 18
     assert refusal() == "token.decimals: the contract says 6, not 18"
     assert not path.with_name("never.json").exists()
+
+
+def test_deploy__quotes_before_the_markets_that_they_price(node: AnvilChain, path: Path) -> None:
+    """Also when the run is cut short between the two."""
+    data = demo()
+    mock = data["markets"][1]["oracle"]["mock"]
+    data["quotes"] = [
+        {"name": "USDC", "oracle": {"rules": "off", "mock": mock | {"price": "0.5", "number": 7, "deviation_bps": 3}}},
+        {"name": "DAI", "oracle": {"rules": "major", "mock": mock | {"price": 1, "decimals": 18}}},
+    ]
+    data["markets"][1]["oracle"]["quote"] = "USDC"
+    config = parse_config(data)
+    # 10 feeds more, their answers, and for each quote its feeds and a poke
+    total = TRANSACTIONS + 10 + 10 + 4
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, total - 9, True), config, path)
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, 0, True), config, path)
+    sender = RpcSender(node.url, dev_key(0))
+    deployment = put(sender, config, path)
+    assert sender.nonce() == total
+    checks = verify(deployment, config)
+    assert wrong(checks) == []
+    assert {"USDC: rules", "DAI: feed 2", "CVX: state", "FeedsSet 16 < FeedsSet 1"} <= {check.what for check in checks}
+    assert deployment.feeds(config, 16)[6].source == deployment.addresses["MockFeed16.6"]
+    prices = prices_of(deployment, 1)
+    assert prices.index == config.markets[1].mock_price * 2
+    # its own ten basis points and the quote's three
+    assert prices.low == prices.index * 9_987 // 10_000
+
+
+def test_deploy__feeds_without_a_price(node: AnvilChain, path: Path) -> None:
+    """Feeds that disagree stop the deployment in one line, and it goes on when they agree."""
+    data = demo()
+    del data["markets"][1]
+    config = parse_config(data)
+    with pytest.raises(KeyboardInterrupt):
+        # 20 deployments, wire, two fillers, the reporter, and the answers but for the last
+        put(DyingSender(node.url, 20 + 4 + 5, False), config, path)
+    sender = RpcSender(node.url, dev_key(0))
+    feeds = {k: entry["address"] for k, entry in json.loads(path.read_text())["contracts"].items() if "MockFeed" in k}
+    for i, address in enumerate(feeds.values()):
+        sender.send("spoil", address, calldata("MockFeed", "set_answer", (4_000 + 500 * i) * 10**8))
+    sender.send("spoil", feeds["MockFeed0.0"], calldata("MockFeed", "set_mode", 1))
+    said = r"^ETH: its feeds say CALL_FAILED, OK, OK, OK, OK and agree on no price within 200 bps: put them right and"
+    with pytest.raises(DeploymentError, match=said):
+        put(sender, config, path)
+    for address in feeds.values():
+        sender.send("mend", address, calldata("MockFeed", "set_answer", 4_000 * 10**8))
+    sender.send("mend", feeds["MockFeed0.0"], calldata("MockFeed", "set_mode", 0))
+    assert wrong(verify(put(sender, config, path), config)) == []
 
 
 # ---- verification --------------------------------------------------------------------------------
@@ -329,6 +407,35 @@ def test_verify__wrong_oracle(node: AnvilChain, config: Config, path: Path) -> N
     assert ("PriceOracle", "code and immutables") not in found
 
 
+def test_verify__oracle_that_was_tampered_with(node: AnvilChain, config: Config, path: Path) -> None:
+    """Rules, feeds, bounds, reporter, sequencer, and a book that nobody asked for."""
+    with pytest.raises(KeyboardInterrupt):
+        put(DyingSender(node.url, TRANSACTIONS - 1, False), config, path)
+    deployment = Deployment(RpcSender(node.url, dev_key(0)), path, json.loads(path.read_text()))
+    at = deployment.addresses
+
+    def govern(function: str, *args: Any) -> None:
+        call = deployment.encode("PriceOracle", function, *args)
+        deployment.send("test", "Governor", "execute", at["PriceOracle"], call)
+
+    feeds = [feed.as_tuple() for feed in deployment.feeds(config, 0)]
+    feeds[1] = replace(deployment.feeds(config, 0)[1], least=1, heartbeat=7).as_tuple()
+    govern("set_feeds", 0, feeds, config.markets[0].rules.as_tuple())
+    govern("tighten_rules", 1, replace(config.markets[1].rules, jump=2_000).as_tuple())
+    govern("set_feeds", 31, feeds, config.markets[0].rules.as_tuple())
+    govern("set_reporter", STRANGER)
+    govern("set_sequencer", at["MockFeed0.0"])
+    deployment.send("test", "Governor", "seal")
+    checks = verify(deployment, config)
+    assert wrong(checks) == [
+        ("PriceOracle", "reporter"),
+        ("PriceOracle", "sequencer"),
+        ("PriceOracle", "ETH: feed 1"),
+        ("PriceOracle", "CVX: rules"),
+        ("PriceOracle", "rules of book 31, which nobody asked for"),
+    ]
+
+
 def test_verify__wrong_immutable_and_word(node: AnvilChain, config: Config, path: Path) -> None:
     deployment = put(RpcSender(node.url, dev_key(0)), config, path)
     at = deployment.addresses
@@ -372,7 +479,33 @@ def test_verify__wrong_immutable_and_word(node: AnvilChain, config: Config, path
         ("markets.1.risk.deph", 1, "markets[1].risk.deph: no such field"),
         ("markets.1.limits.min_size", 0, "markets[1].limits.min_size: 0 is not within"),
         ("markets.1.limits.rank", "speed", "markets[1].limits.rank: 'speed' is not one of single, profit, leverage"),
-        ("markets.1.oracle.width_bps", -1, "markets[1].oracle.width_bps: -1 is not within 0 to 1000"),
+        ("markets.1.policy", ["pro_rata"], "markets[1].policy: ['pro_rata'] is not one of"),
+        ("sequencer", 1, "sequencer: an address is wanted; put it in quotes"),
+        ("quotes", [], "quotes: a list of 1 to 16 is wanted"),
+        ("quotes", [{"name": "USDC"}], "quotes[0].oracle: missing"),
+        ("quotes", [{"name": "USDC", "anchor": 1, "oracle": {}}], "quotes[0].anchor: no such field"),
+        ("quotes", [{"name": "USDC", "oracle": {"rules": "off", "quote": "USDC", "mock": MOCK}}], NO_QUOTE),
+        ("quotes", [{"name": "USDC", "oracle": {"rules": "off", "mock": MOCK}}] * 2, "quotes[1].name: USDC is there"),
+        ("markets.1.oracle.quote", "USDC", "markets[1].oracle.quote: 'USDC' is not one of "),
+        ("markets.1.oracle.width_bps", 10, "markets[1].oracle.width_bps: no such field"),
+        ("markets.1.oracle.outlier_bps", 0, "markets[1].oracle.outlier_bps: 0 is not within 1 to 1000"),
+        ("markets.1.oracle.rules", "fair", "markets[1].oracle.rules: 'fair' is not one of off, major, alt"),
+        ("markets.1.oracle.rules", None, "markets[1].oracle.rules: None is not one of"),
+        ("markets.1.oracle.rules", {"jump_bps": 1}, "markets[1].oracle.rules.profile: missing"),
+        ("markets.1.oracle.rules.profile", [], "markets[1].oracle.rules.profile: [] is not one of"),
+        ("markets.1.oracle.rules.jumps_bps", 1, "markets[1].oracle.rules.jumps_bps: no such field"),
+        ("markets.1.oracle.rules.jump_bps", 10_001, "markets[1].oracle.rules.jump_bps: 10001 is not within 0 to 10000"),
+        ("markets.1.oracle.rules.hold_s", 2**16, "markets[1].oracle.rules.hold_s: 65536 is not within 0 to 65535"),
+        ("markets.1.oracle.rules.tau_ref_s", 0, "markets[1].oracle.rules.tau_ref_s: 0 is not within 1 to 65535"),
+        ("markets.1.oracle.rules.freeze_s", 2**32, "markets[1].oracle.rules.freeze_s: 4294967296 is not within 0"),
+        ("markets.1.oracle.rules.speed_bps", 0, "markets[1].oracle.rules.speed_bps: 0 breaks speed_bps > 0 if and only"),
+        ("markets.1.oracle.rules.step_bps", 0, "markets[1].oracle.rules.step_bps: 0 breaks speed_bps > 0 if and only"),
+        ("markets.0.oracle.mock.number", 4, "markets[0].oracle.mock.number: 3, 5 or 7 are wanted, not 4"),
+        ("markets.0.oracle.mock.number", 9, "markets[0].oracle.mock.number: 9 is not within 3 to 7"),
+        ("markets.0.oracle.mock.heartbeat_s", 0, "markets[0].oracle.mock.heartbeat_s: 0 is not within 1 to 172800"),
+        ("markets.0.oracle.mock.deviation_bps", 1_001, "markets[0].oracle.mock.deviation_bps: 1001 is not within 0"),
+        ("markets.0.oracle.mock.max_age_s", 60, "markets[0].oracle.mock.max_age_s: 60 is less than the heartbeat, 1728"),
+        ("markets.0.oracle.mock.group", 1, "markets[0].oracle.mock.group: no such field"),
         ("markets.1.oracle.mock.price", "0.123456789", "markets[1].oracle.mock.price: has more than 8 decimals"),
         ("markets.1.oracle.mock.max_age_s", 10**6, "markets[1].oracle.mock.max_age_s: 1000000 is not within"),
     ],
@@ -387,6 +520,49 @@ def test_parse_config__bad_field(place: str, value: object, said: str) -> None:
     assert refused(data).startswith(said)
 
 
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ([{}] * 4, "feeds: 3, 5 or 7 are wanted, not 4"),
+        ([{}] * 2, "feeds: a list of 3 to 7 is wanted"),
+        ([{"group": 0}, {"group": 1}, {"group": 0}], "feeds[0].group: 2 of 3 feeds are of group 0; 1 at most, so that"),
+        ([{}] * 2 + [{"group": 16}], "feeds[2].group: 16 is not within 0 to 15"),
+        ([{"address": ADDRESSES[1]}, {}, {}], "feeds[1].address: 0x"),
+        ([{"decimals": 19}, {}, {}], "feeds[0].decimals: 19 is not within 0 to 18"),
+        ([{"heartbeat_s": 200_000}, {}, {}], "feeds[0].heartbeat_s: 200000 is not within 1 to 172800"),
+        ([{"max_age_s": 3_599}, {}, {}], "feeds[0].max_age_s: 3599 is less than the heartbeat, 3600"),
+        ([{"deviation_bps": -1}, {}, {}], "feeds[0].deviation_bps: -1 is not within 0 to 1000"),
+        ([{"flux": 1}, {}, {}], "feeds[0].flux: true or false is wanted, not 1"),
+        ([{"least": "0.123456789"}, {}, {}], "feeds[0].least: 0.123456789 has more than 8 decimals"),
+        ([{"least": 7, "most": 7}, {}, {}], "feeds[0].least: has to be below most"),
+        ([{"most": -1}, {}, {}], "feeds[0].most: -1 is not within 0"),
+        ([{"bounds": 1}, {}, {}], "feeds[0].bounds: no such field"),
+    ],
+)
+def test_parse_config__bad_feed(changes: list[dict[str, Any]], said: str) -> None:
+    data = demo()
+    del data["markets"][0]["oracle"]["mock"]
+    feeds = [real_feed(ADDRESSES[i]) | {"group": i} | change for i, change in enumerate(changes)]
+    data["markets"][0]["oracle"]["feeds"] = feeds
+    assert refused(data).startswith(f"markets[0].oracle.{said}")
+
+
+def test_parse_config__example() -> None:
+    """The example is whole: with addresses in the place of its placeholders it is read, anchors included."""
+    text, number = EXAMPLE.read_text(), 0
+    while (zero := "0x" + "00" * 20) in text:
+        number += 1
+        text = text.replace(zero, f"0x{number:040x}", 1)
+    config = parse_config(yaml.safe_load(text))
+    (quote,), (market,) = config.quotes, config.markets
+    assert (quote.rules, market.rules) == (PROFILES["major"], replace(PROFILES["major"], quote=16))
+    assert [feed.group for feed in market.feeds] == [0, 1, 2, 1, 0]
+    assert [feed.heartbeat_s for feed in market.feeds] == [3_600, 3_600, 3_600, 60, 3_600]
+    assert [feed.flux for feed in market.feeds] == [False] * 4 + [True]
+    assert (market.feeds[3].least, market.feeds[3].most) == (10**8, 10**14)
+    assert (quote.width_bps, market.width_bps) == (25, 50)
+
+
 def test_parse_config__missing_fields_and_twice_the_same_feed() -> None:
     data = demo()
     del data["markets"][0]["risk"]["target"]
@@ -395,6 +571,8 @@ def test_parse_config__missing_fields_and_twice_the_same_feed() -> None:
     assert "governor.owner: the zero address is a placeholder" in refused(example)
     example["governor"] = {"delay_s": 1}
     example["token"]["address"] = STRANGER
+    assert "quotes[0].oracle.feeds[0].address: the zero address is a placeholder" in refused(example)
+    del example["quotes"], example["markets"][0]["oracle"]["quote"]
     for feed in example["markets"][0]["oracle"]["feeds"]:
         feed["address"] = STRANGER
     assert "markets[0].oracle.feeds[1].address" in refused(example)

@@ -18,8 +18,10 @@ from vyper import compile_code
 from vyper.compiler.input_bundle import FilesystemInputBundle
 
 from python_ref.governor import GRACE_S, MAX_DATA, ZERO_ADDRESS, Governor
+from python_ref.oracle_words import Feed, Rules
 from python_ref.words import Limits, Risk
 from python_ref.world import Revert, World
+from scripts.chain.artifacts import canonical
 
 CONTRACTS = Path(__file__).parents[2] / "contracts"
 NOW = 1_700_000_000
@@ -33,6 +35,39 @@ event Written:
     sender: address
     market: uint256
     word: uint256
+
+# An oracle beside it, that tells what it was handed.
+struct Feed:
+    source: address
+    decimals: uint256
+    max_age: uint256
+    heartbeat: uint256
+    deviation: uint256
+    group: uint256
+    flux: bool
+    least: uint256
+    most: uint256
+
+struct Rules:
+    outlier: uint256
+    soft: uint256
+    jump: uint256
+    clamp: uint256
+    speed: uint256
+    step: uint256
+    tau_fast: uint256
+    tau_ref: uint256
+    hold: uint256
+    calm: uint256
+    grace: uint256
+    freeze: uint256
+    quote: uint256
+
+event Handed:
+    sender: address
+    market: uint256
+    place: uint256
+    digest: bytes32
 
 governor: address
 words: public(HashMap[uint256, uint256[8]])
@@ -64,6 +99,16 @@ def add_market(market: uint256, risk: uint256, limits: uint256, anchor: uint256,
     self.words[market][2] = risk
     self.words[market][3] = limits
     log Written(sender=msg.sender, market=market, word=anchor)
+
+@external
+def tighten_rules(market: uint256, rules: Rules):
+    assert rules.outlier != 0, "stub: loosens"
+    log Handed(sender=msg.sender, market=market, place=0, digest=keccak256(abi_encode(rules)))
+
+@external
+def replace_feed(market: uint256, i: uint256, feed: Feed):
+    assert feed.source != empty(address), "stub: no feed"
+    log Handed(sender=msg.sender, market=market, place=i, digest=keccak256(abi_encode(feed)))
 
 @external
 def note(amount: uint256):
@@ -100,6 +145,19 @@ class StubModel:
         self.world.set(("Stub", "words", market, 3), limits)
         self.world.emit("Stub", "Written", sender=sender, market=market, word=anchor)
 
+    def tighten_rules(self, sender: str, market: int, rules: tuple[int, ...]) -> None:
+        if rules[0] == 0:
+            raise Revert("stub: loosens")
+        self.hand(sender, market, 0, encode(["uint256"] * 13, rules))
+
+    def replace_feed(self, sender: str, market: int, i: int, feed: tuple[Any, ...]) -> None:
+        if int(feed[0], 16) == 0:
+            raise Revert("stub: no feed")
+        self.hand(sender, market, i, encode(["address", *["uint256"] * 5, "bool", *["uint256"] * 2], feed))
+
+    def hand(self, sender: str, market: int, place: int, data: bytes) -> None:
+        self.world.emit("Stub", "Handed", sender=sender, market=market, place=place, digest=keccak(data))
+
     def note(self, sender: str, amount: int) -> None:
         if amount == 1:
             raise Revert("")
@@ -122,7 +180,7 @@ def compiled(name: str) -> dict[str, Any]:
 def encode_call(name: str, function: str, *args: Any) -> tuple[bytes, list[str]]:
     """Calldata, and the types of the answer."""
     (entry,) = (e for e in compiled(name)["abi"] if e["type"] == "function" and e["name"] == function)
-    types = [i["type"] for i in entry["inputs"]]
+    types = [canonical(i) for i in entry["inputs"]]
     selector = keccak(f"{function}({','.join(types)})".encode())[:4]
     return selector + encode(types, args), [o["type"] for o in entry["outputs"]]
 
@@ -206,7 +264,7 @@ class Twin:
     def route(self, sender: str, target: str, data: bytes) -> None:
         """The raw call, on the stub's model."""
         for entry in compiled("Stub")["abi"]:
-            types = [i["type"] for i in entry["inputs"]]
+            types = [canonical(i) for i in entry["inputs"]]
             if entry["type"] == "function" and keccak(f"{entry['name']}({','.join(types)})".encode())[:4] == data[:4]:
                 values, reason = attempt(lambda types=types: decode(types, data[4:]))
                 assert reason is None
@@ -293,6 +351,7 @@ def refused(reason: str) -> Any:
 
 RISK = Risk(50_000, 25_000, 10_000, 500_000, 500, 200, 20_000, 1_200_000, 300_000, 10**9)
 LIMITS = Limits(10**6 * WAD, WAD // 100, 15, 0, 2, 6, True)
+FEED = Feed(STRANGER, 8, 3_600, 600, 10, 3, True, 1, 10**12)
 
 
 # Deployment, size
@@ -368,6 +427,8 @@ def test_guardian_calls__refuse_strangers(twin: Twin) -> None:
         ("cancel", (call_id,)),
         ("tighten_risk", (twin.stub, 1, RISK.pack())),
         ("tighten_limits", (twin.stub, 1, LIMITS.pack())),
+        ("tighten_feeds", (twin.stub, 1, Rules().as_tuple())),
+        ("replace_feed", (twin.stub, 1, 2, FEED.as_tuple())),
     ):
         with refused("governor: not guardian"):
             twin.call(STRANGER, function, *args)
@@ -453,7 +514,7 @@ def test_calls__need_code_at_the_target(twin: Twin) -> None:
 
 @pytest.mark.parametrize("length", [0, 3, 4, 35, 36, 68, MAX_DATA, MAX_DATA + 1])
 def test_schedule__any_length_of_data(twin: Twin, length: int) -> None:
-    data = bytes(range(256)) * 5
+    data = bytes(range(256)) * 17
     if length > MAX_DATA:
         with refused(""):
             twin.call(OWNER, "schedule", twin.stub, data[:length])
@@ -650,6 +711,20 @@ def test_tighten_limits__refuses_every_other_change(twin: Twin, reason: str, cha
 def test_tighten__passes_the_refusal_on(twin: Twin) -> None:
     with refused("stub: no such market"):
         twin.call(OWNER, "tighten_limits", twin.stub, 16, Limits(min_size=WAD).pack())
+
+
+@pytest.mark.parametrize("sender", [OWNER, GUARDIAN])
+def test_tighten_feeds__is_handed_on(twin: Twin, sender: str) -> None:
+    twin.call(sender, "tighten_feeds", twin.stub, 1, Rules(*range(1, 14)).as_tuple())
+    with refused("stub: loosens"):
+        twin.call(sender, "tighten_feeds", twin.stub, 1, Rules(outlier=0).as_tuple())
+
+
+@pytest.mark.parametrize("sender", [OWNER, GUARDIAN])
+def test_replace_feed__is_handed_on(twin: Twin, sender: str) -> None:
+    twin.call(sender, "replace_feed", twin.stub, 1, 2, FEED.as_tuple())
+    with refused("stub: no feed"):
+        twin.call(sender, "replace_feed", twin.stub, 1, 2, replace(FEED, source=ZERO_ADDRESS).as_tuple())
 
 
 def test_tighten__an_unlisted_market_cannot_be_listed_by_it(twin: Twin) -> None:

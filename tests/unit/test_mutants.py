@@ -48,7 +48,7 @@ EDITS = (
     ("arithmetic", "modules/bands.vy", "_c_now", "moved = (moved)"),
     ("comparison", "modules/margin.vy", "_judge_trade", 'assert (e_pre > 0), "margin: bankrupt"'),
     ("comparison", "modules/margin.vy", "_judge_trade", 'assert (e_pre < 0), "margin: bankrupt"'),
-    ("condition", "modules/margin.vy", "_accrue", "if (dt == 0 and prices.state == c.STATE_FROZEN):"),
+    ("condition", "modules/margin.vy", "_accrue", "if (clock <= m.accrued and (UNPRICED >> prices.state) & 1 == 1):"),
     ("side", "modules/bands.vy", "_shrunk", "if (not is_long):"),
     ("rounding", "modules/bands.vy", "_shrunk", "return (fixed_math._mul_div_down(numerator, 1, before))"),
     ("rounding", "modules/bands.vy", "_shrunk", "return ((numerator + before - 1) // before)"),
@@ -58,7 +58,7 @@ EDITS = (
     ("arguments", "modules/fixed_math.vy", "_floor_div", "q: int256 = (unsafe_div(d, n))"),
     ("assert", "modules/margin.vy", "_judge_trade", "(dropped)"),
     ("statement", "modules/bands.vy", "_deleverage_band", "(dropped)"),
-    ("event", "DefaultManager.vy", "_write_off", "(dropped)"),
+    ("event", "modules/ledger.vy", "_write_off", "(dropped)"),
     ("event", "RebaseManager.vy", "sweep_fees", "log FeesSwept(market=market, amount=repaid, repaid=m.fees)"),
     ("order", "modules/bands.vy", "_deleverage_band", "self._store_band"),
 )

@@ -425,7 +425,7 @@ LEAVE: constant(uint256) = 4_000
 @external
 def latestRoundData() -> (uint256, int256, uint256, uint256, uint256):
     assert msg.gas > 99_000
-    for _: uint256 in range(1_000):
+    for _: uint256 in range(100_000):
         if msg.gas < LEAVE:
             break
     return 1, 2_000 * 10**8, 1, block.timestamp, 1
@@ -434,7 +434,7 @@ def latestRoundData() -> (uint256, int256, uint256, uint256, uint256):
 @external
 def decimals() -> uint256:
     assert msg.gas > 49_000
-    for _: uint256 in range(1_000):
+    for _: uint256 in range(100_000):
         if msg.gas < LEAVE:
             break
     return 8

@@ -373,7 +373,8 @@ def test_settle__price_is_the_mean_of_the_last_half_hour_that_had_one() -> None:
     assert bench.reason("settle", M) is None
     reach = bench.book().clock
     assert reach == 2_400 + 900 + 60
-    assert bench.book().index == (2_000 * (RESEED_S - 960 + 60) + 2_100 * (960 - 60)) * WAD // RESEED_S
+    # 2,100 since the first step of its run: 840 seconds and 60
+    assert bench.book().index == 2_050 * WAD
 
 
 def test_settle__of_a_younger_market_is_the_mean_of_its_life() -> None:

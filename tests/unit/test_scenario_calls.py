@@ -10,7 +10,7 @@ import pytest
 from scripts.campaign.operations import Operations
 from scripts.campaign.regimes import BY_NAME, REGIMES, Regime
 from scripts.campaign.replay import Replay
-from scripts.campaign.setup import Setup, build
+from scripts.campaign.setup import FIRST_QUOTE, Setup, build
 from scripts.campaign.steering import Steering
 from scripts.chain import Chain
 from scripts.scenario import ScenarioError, ScenarioFailed, parse, play
@@ -34,9 +34,12 @@ FILE = """
 name: calls
 token: {decimals: 8}
 governor: {delay: 3 h}
+sequencer: true
+quotes:
+  USD: {price: 1, oracle: {feeds: 5, decimals: 18, rules: major}}
 markets:
   CVX: {price: 2.3, policy: {rank: leverage, plan: ProRata}, oracle: {decimals: 6}}
-  ETH: {price: 4_000}
+  ETH: {price: 4_000, oracle: {quote: USD}}
 fund: {providers: {lena: 10_000}, cooldown: 1 h}
 actors:
   alice: 1_000
@@ -45,6 +48,17 @@ actors:
   dora: {owner: "0x00000000000000000000000000000000000000d0"}
 steps:
 """
+
+
+FEED = (
+    "{source: MockFeed0.3, decimals: 6, max_age: 60, heartbeat: 60, deviation: 1, group: 0, flux: false, least: 0, "
+    "most: 1e18}"
+)
+RULES = (
+    "{outlier: 500, soft: 0, jump: 0, clamp: 0, speed: 0, step: 0, tau_fast: 0, tau_ref: 900, hold: 0, calm: 0, "
+    "grace: 0, freeze: 0, quote: 0}"
+)
+NOT_GOVERNOR = 'revert: "oracle: not governor"'
 
 
 def told(*steps: str) -> str:
@@ -77,6 +91,10 @@ def test_call__reaches_every_contract_by_its_names(chain: Chain) -> None:
             call("BackstopFund", "request_withdrawal", "provider lena", "[1_000]"),
             f"{{{call('ClearingHouse', 'resolve', 'guardian', '[bucket CVX, [bob, treasury]]')}, outcome: any}}",
             call("MockFeed1.2", "set_mode", "account 7001", "[3]"),
+            call("MockFeed16.5", "set_mode", "account 7001", "[1]"),
+            f"{{{call('PriceOracle', 'set_feeds', 'bob', f'[CVX, [{FEED}, {FEED}], {RULES}]')}, {NOT_GOVERNOR}}}",
+            f"{{{call('PriceOracle', 'replace_feed', 'bob', f'[CVX, 2, {FEED}]')}, {NOT_GOVERNOR}}}",
+            call("PriceOracle", "tighten_rules", "governor", f"[CVX, {RULES.replace('hold: 0', 'hold: 60')}]"),
             "feed: {market: ETH, feed: 0, mode: reverts empty}",
             "poke: {market: ETH}",
             call("Token", "transfer", "alice", "[BackstopFund, 0]"),
@@ -89,7 +107,8 @@ def test_call__reaches_every_contract_by_its_names(chain: Chain) -> None:
 
     result = play(scenario, chain)
 
-    assert scenario.setup == Setup(8, scenario.markets, 3_600, 10_800)
+    assert scenario.setup == Setup(8, scenario.markets, 3_600, 10_800, scenario.quotes, True)
+    assert [market.rules.quote for market in scenario.markets] == [0, FIRST_QUOTE]
     assert (scenario.markets[0].policy, scenario.markets[0].limits.rank, scenario.markets[0].feed_decimals) == (
         "ProRata",
         2,
@@ -104,6 +123,9 @@ def test_call__reaches_every_contract_by_its_names(chain: Chain) -> None:
     [
         (call("Clearing", "fill", "filler", "[]"), "call.contract: unknown contract 'Clearing'"),
         (call("MockFeed2.0", "set_mode", "keeper", "[1]"), "call.contract: unknown contract 'MockFeed2.0'"),
+        (call("MockFeed0.4", "set_mode", "keeper", "[1]"), "call.contract: unknown contract 'MockFeed0.4'"),
+        (call("MockFeed16.6", "set_mode", "keeper", "[1]"), "call.contract: unknown contract 'MockFeed16.6'"),
+        (call("PriceOracle", "tighten_rules", "governor", "[CVX, {outlier: 1}]"), "args[1]: soft is missing; add it"),
         (call("Token", "mnit", "keeper", "[]"), "function: unknown function of Token 'mnit'; did you mean 'mint'?"),
         (call("Token", "mint", "keeper", "[alice]"), "call.args: mint takes 2 arguments (receiver, amount)"),
         (call("Token", "mint", "keper", "[alice, 1]"), "call.by: unknown address 'keper'; did you mean 'keeper'?"),
@@ -127,7 +149,13 @@ def test_call__reaches_every_contract_by_its_names(chain: Chain) -> None:
         ("{rebase: {}, outcome: maybe}", "outcome: unknown outcome 'maybe'; there are any"),
         ("{rebase: {}, outcome: any, revert: x}", "either revert or outcome can be given; remove one"),
         ("{advance: 1 s, outcome: any}", "outcome: advance is never refused; remove it"),
-        ("feed: {market: CVX, feed: 3, mode: normal}", "feed.feed: a whole number from 0 to 2 is wanted"),
+        ("feed: {market: CVX, feed: 4, mode: normal}", "feed.feed: a whole number from 0 to 3 is wanted"),
+        ("feed: {market: USD, feed: 6, mode: normal}", "feed.feed: a whole number from 0 to 5 is wanted"),
+        ("replace_feed: {market: CVX, feed: 3}", "replace_feed.feed: a whole number from 0 to 2 is wanted"),
+        ("tighten_rules: {market: CVX, rules: {soft: 5}}", "rules.soft: a rate with its unit, like '2 %'"),
+        ("settle_market: {market: USD}", "settle_market.market: unknown market 'USD'; there are CVX, ETH"),
+        ("settle_market: {market: CVX, by: alice}", "settle_market.by: unknown role 'alice'"),
+        ("price: {USD: [1, 1, 1]}", "price.USD: one price for all feeds or a list of 5 is wanted"),
         ("feed: {market: CVX, feed: 0, mode: dead}", "feed.mode: unknown mode 'dead'; there are normal, reverts"),
         (
             "trade: {market: CVX, buyer: alice, seller: carl, size: 1, price: 2}",
@@ -206,7 +234,10 @@ def walk(chain: Chain, regime: Regime, steps: int) -> list[Step]:
     return list(ops.trace)
 
 
-@pytest.mark.parametrize("name", ["orders", "feeds", "rebase", "fund_life", "adl_leverage", "governance"])
+@pytest.mark.parametrize(
+    "name",
+    ["orders", "feeds", "breaker", "quotes", "settlement", "rebase", "fund_life", "adl_leverage", "governance"],
+)
 def test_write__tells_a_walk_so_that_it_goes_the_same_way(name: str, open_chain: Callable[[str], Chain]) -> None:
     """Every kind of call, told literally and with the steps of the language: same outcomes, same ledger."""
     regime = BY_NAME[name]

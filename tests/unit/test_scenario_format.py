@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from dataclasses import replace
 from fractions import Fraction
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 
 from python_ref import constants as c
 from python_ref.constants import WAD
+from scripts.rules import PROFILES
 from scripts.scenario import ScenarioError, load, parse
 from scripts.scenario.nodes import Node, parse_yaml
 from scripts.scenario.report import show, write_json
@@ -27,6 +29,10 @@ markets:
     risk: {initial: 2 %, maintenance: 10000 ppm}
     limits: {min_size: 0.5, lot: 0.001, bands_per_octave: 16}
     oracle: {max_age: 30 min, width: 0.1 %}
+  BTC:
+    price: 43_500
+    oracle: {feeds: 5, heartbeat: 1 min, quote: USDC, rules: {profile: major, jump: 20 %, hold: 5 min}}
+quotes: {USDC: {price: 1, oracle: {feeds: 7, rules: alt, outlier: 1 %}}}
 fund:
   providers: {lena: 10_000.5}
   buckets: {CVX: {top_up: 500}}
@@ -49,12 +55,19 @@ def test_parse__reads_what_the_file_says() -> None:
     """Every number arrives exactly, in the contracts' units; what is left out has its default."""
     scenario = parse(GOOD)
 
-    (spec,) = scenario.markets
+    spec, quoted = scenario.markets
     assert spec.price == 23 * WAD // 10
     assert (spec.limits.rank, spec.policy) == (c.RANK_PROFIT, "BandQueue")
     assert (spec.risk.initial, spec.risk.maintenance, spec.risk.penalty) == (20_000, 10_000, 5_000)
     assert (spec.limits.min_size, spec.limits.lot_exp, spec.limits.octave_bits) == (WAD // 2, 15, 4)
     assert (spec.max_age_s, spec.width_bps, spec.outlier_bps) == (1_800, 10, 500)
+    assert (spec.n_feeds, spec.heartbeat_s, spec.rules) == (3, None, PROFILES["off"])
+    assert (quoted.n_feeds, quoted.heartbeat_s, quoted.outlier_bps) == (5, 60, 200)
+    assert quoted.rules == replace(PROFILES["major"], jump=2_000, hold=300, quote=16)
+    (quote,) = scenario.quotes
+    assert (quote.name, quote.price, quote.n_feeds, quote.rules) == ("USDC", WAD, 7, PROFILES["alt"])
+    assert quote.outlier_bps == 100
+    assert not scenario.sequencer
     assert scenario.fund.providers == {"lena": 100_005 * WAD // 10}
     assert (scenario.fund.top_ups, scenario.fund.caps) == ({0: 500 * WAD}, {0: 500 * WAD})
     assert scenario.holders["bob"].deposit == 2_000 * WAD
@@ -93,7 +106,7 @@ def test_parse__reads_what_the_file_says() -> None:
         (
             "{CVX: [2.1, silent, 2.2]}",
             "{CVX: [2.1, 2.2]}",
-            "steps[3].price.CVX: one price for all feeds or a list",
+            "steps[3].price.CVX: one price for all feeds or a list of 3 is wanted",
         ),
         # unknown keys and names
         ("decimals: 6", "decimal: 6", "token.decimal: unknown key; did you mean 'decimals'?"),
@@ -127,7 +140,7 @@ def test_parse__reads_what_the_file_says() -> None:
         ("price: 2.30\n", "\n", "markets.CVX: price is missing; add it"),
         ("name: good", "about: good", "name is missing; add it"),
         (", size: 10, price: 2.3}", ", size: 10}", "steps[1].trade: price is missing; add it"),
-        ("  alice: 1_000", "  alice: 1_000\n  alice: 2", "line 16: 'alice' comes twice; keep one"),
+        ("  alice: 1_000", "  alice: 1_000\n  alice: 2", "line 20: 'alice' comes twice; keep one"),
         (
             "owner: bob, subaccount: 7",
             "owner: alice",
@@ -166,6 +179,25 @@ def test_parse__reads_what_the_file_says() -> None:
             "markets.CVX.limits.bands_per_octave: has to be 1, 2, 4, 8, 16, 32 or 64",
         ),
         ("width: 0.1 %", "width: 11 %", "markets.CVX.oracle.width: has to be 0 % to 10 %, in steps of 0.01 %"),
+        # the oracle
+        ("feeds: 5", "feeds: 4", "markets.BTC.oracle.feeds: unknown number of feeds '4'; there are 3, 5, 7"),
+        ("heartbeat: 1 min", "heartbeat: 3 d", "markets.BTC.oracle.heartbeat: has to lie between 1 s and 172800 s"),
+        ("quote: USDC", "quote: USDT", "markets.BTC.oracle.quote: unknown quote 'USDT'; did you mean 'USDC'?"),
+        (
+            "profile: major",
+            "profile: minor",
+            "oracle.rules.profile: unknown profile 'minor'; did you mean 'major'?",
+        ),
+        ("rules: alt", "rules: old", "quotes.USDC.oracle.rules: unknown profile 'old'; there are off, major, alt"),
+        ("jump: 20 %", "jumps: 20 %", "markets.BTC.oracle.rules.jumps: unknown key; did you mean 'jump'?"),
+        ("jump: 20 %", "jump: 101 %", "markets.BTC.oracle.rules.jump: has to be 0 % to 100 %, in steps of 0.01 %"),
+        ("jump: 20 %", "speed: 0 %", "markets.BTC.oracle.rules: speed and step go together: both, or neither"),
+        ("hold: 5 min", "hold: 1 d", "markets.BTC.oracle.rules.hold: has to be 65535 s at most"),
+        ("hold: 5 min", "tau_ref: 0", "markets.BTC.oracle.rules.tau_ref: has to be 65535 s at most and more than none"),
+        ("rules: alt, outlier", "quote: USDC, outlier", "quotes.USDC.oracle.quote: unknown key"),
+        ("quotes: {USDC: {price: 1,", "quotes: {USDC: {policy: x, price: 1,", "quotes.USDC.policy: unknown key"),
+        ("  BTC:\n", "  USDC:\n", "quotes.USDC: is a market's name too; use another"),
+        ("expect: {", "expect: {markets: {CVX: {state: DEAD}}, ", "CVX.state: unknown state 'DEAD'; did you mean"),
         (
             "advance: 1.5 h",
             "advance: soon",

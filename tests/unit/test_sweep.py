@@ -179,7 +179,7 @@ def test_effects__are_means_over_what_else_was_chosen() -> None:
 
 
 def test_main__writes_page_and_numbers(played: list[Job], file: Path, tmp_path: Path) -> None:
-    done = invoke("--attack", str(file), "--jump", "500,3000")
+    done = invoke("--attacks", str(file), "--jump", "500,3000")
     assert done.exit_code == 0, done.output
     assert len(played) == 3 * 2
     told = json.loads((directory(tmp_path) / "frontier.json").read_text())
@@ -195,7 +195,7 @@ def test_main__writes_page_and_numbers(played: list[Job], file: Path, tmp_path: 
 def test_main__goes_on_where_it_was_killed(
     played: list[Job], file: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    options = ("--attack", str(file), "--jump", "500,3000,6000")
+    options = ("--attacks", str(file), "--jump", "500,3000,6000")
     whole = invoke(*options, "--name", "whole")
     assert whole.exit_code == 0
     everything = list(played)
@@ -226,11 +226,11 @@ def test_main__goes_on_where_it_was_killed(
 
 
 def test_main__stops_when_the_budget_is_spent(played: list[Job], file: Path, tmp_path: Path) -> None:
-    done = invoke("--attack", str(file), "--jump", "500,3000", "--budget", "1e-9")
+    done = invoke("--attacks", str(file), "--jump", "500,3000", "--budget", "1e-9")
     assert done.exit_code == 3
     assert len(played) == 1
     assert "no choice of rules has all its runs yet" in done.output
-    again = invoke("--attack", str(file), "--jump", "500,3000")
+    again = invoke("--attacks", str(file), "--jump", "500,3000")
     assert again.exit_code == 0
     assert len(played) == 6
 
@@ -246,27 +246,27 @@ def test_main__a_run_that_fails_is_told_and_tried_again(
         return measure(place, todo)
 
     monkeypatch.setattr(grid, "measure", failing)
-    done = invoke("--attack", str(file), "--jump", "500")
+    done = invoke("--attacks", str(file), "--jump", "500")
     assert done.exit_code == 1
     assert "jump 500, tau_fast 60, speed 20, grace 600, freeze 14400: AssertionError: contract and" in done.output
     assert "1 of 2 choices are not yet played" in (directory(tmp_path) / "frontier.html").read_text()
     monkeypatch.setattr(grid, "measure", measure)
-    assert invoke("--attack", str(file), "--jump", "500").exit_code == 0
+    assert invoke("--attacks", str(file), "--jump", "500").exit_code == 0
 
 
 def test_main__refuses_a_directory_of_another_sweep(played: list[Job], file: Path) -> None:
-    assert invoke("--attack", str(file), "--jump", "500").exit_code == 0
-    other = invoke("--attack", str(file), "--jump", "700")
+    assert invoke("--attacks", str(file), "--jump", "500").exit_code == 0
+    other = invoke("--attacks", str(file), "--jump", "700")
     assert other.exit_code == 2
     assert "grid was" in other.output
     assert "--fresh" in other.output
-    assert invoke("--attack", str(file), "--jump", "700", "--fresh").exit_code == 0
+    assert invoke("--attacks", str(file), "--jump", "700", "--fresh").exit_code == 0
 
 
 def test_main__an_attack_that_was_edited_is_another_sweep(played: list[Job], file: Path) -> None:
-    assert invoke("--attack", str(file), "--jump", "500").exit_code == 0
+    assert invoke("--attacks", str(file), "--jump", "500").exit_code == 0
     file.write_text(ATTACK.replace("0.8", "0.9"))
-    assert "digests was" in invoke("--attack", str(file), "--jump", "500").output
+    assert "digests was" in invoke("--attacks", str(file), "--jump", "500").output
 
 
 @pytest.mark.parametrize(
@@ -275,13 +275,13 @@ def test_main__an_attack_that_was_edited_is_another_sweep(played: list[Job], fil
         (("--jump", "fast"), "'fast': whole numbers with commas between are wanted, as in 500,1500"),
         (("--jump", "500,500"), "'500,500': numbers are 0 or more, each once"),
         (("--grace", "-1"), "'-1': numbers are 0 or more, each once"),
-        (("--attack", "zz"), "--attack zz: none in library/; give a number, as a02, or a file"),
-        (("--attack", "missing.yaml"), "--attack missing.yaml:"),
+        (("--attacks", "zz"), "--attacks zz: none in library/; give a number, as a02, or a file"),
+        (("--attacks", "missing.yaml"), "--attacks missing.yaml:"),
         (("--jump", "70000"), "jump 70000, tau_fast 60, speed 20, grace 600, freeze 14400: the oracle does not accept"),
     ],
 )
 def test_main__a_bad_option_is_named(played: list[Job], file: Path, options: tuple[str, ...], complaint: str) -> None:
-    named: tuple[Any, ...] = () if "--attack" in options else ("--attack", str(file))
+    named: tuple[Any, ...] = () if "--attacks" in options else ("--attacks", str(file))
     done = invoke(*named, *options)
     assert done.exit_code == 2
     assert complaint in re.sub(r"\s+", " ", done.output)
@@ -290,6 +290,6 @@ def test_main__a_bad_option_is_named(played: list[Job], file: Path, options: tup
 
 def test_main__an_attack_that_cannot_be_read_names_the_field(played: list[Job], file: Path) -> None:
     file.write_text(ATTACK.replace("length: 20 min", "length: soon"))
-    done = invoke("--attack", str(file))
+    done = invoke("--attacks", str(file))
     assert done.exit_code == 2
     assert "length" in done.output

@@ -143,7 +143,7 @@ def test_format__names_every_kind_and_function_of_the_file() -> None:
 # ---- files that cannot be used -------------------------------------------------------------------
 
 SPOILT: tuple[tuple[str, Callable[[dict[str, Any]], Any]], ...] = (
-    ("version: is 'waterfall-vectors/2'", lambda d: d.update(version="waterfall-vectors/2")),
+    ("version: is 'waterfall-vectors/3'", lambda d: d.update(version="waterfall-vectors/3")),
     ("model: is missing", lambda d: d.pop("model")),
     ("surplus: is no field of this format", lambda d: d.update(surplus=1)),
     ("vectors[0].setup: is missing", lambda d: d["vectors"][0].pop("setup")),

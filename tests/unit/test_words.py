@@ -28,7 +28,7 @@ def twin() -> Iterator[Twin]:
 
 WIDTHS: dict[type, dict[str, int]] = {
     # bits of each field as SPEC §3 gives them; negative: signed; 1: bool
-    Account: {"cash": -160, "legs": 16, "touched": 32, "has_late": 1, "in_receipt": 1, "exposed": 1, "liquidated": 32},
+    Account: {"cash": -160, "legs": 16, "touched": 32, "has_late": 1, "in_receipt": 1, "exposed": 1, "liquidated": 44},
     Position: {
         "a0": 120,
         "q0": 104,
