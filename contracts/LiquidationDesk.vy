@@ -102,13 +102,14 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
     q: uint256 = convert(abs(leg.size), uint256)
     most: uint256 = q
     since: uint256 = word.liquidated >> 12
+    is_first: bool = is_doubtful and since + c.LIQUIDATION_DELAY_S <= block.timestamp
     if is_doubtful:
         # on a price in doubt, half in a minute, of which somebody may have had a part
-        share: uint256 = word.liquidated & (SHARES - 1)
-        if since + c.LIQUIDATION_DELAY_S <= block.timestamp:
-            share = SHARES // 2
+        left: uint256 = word.liquidated & (SHARES - 1)
+        if is_first:
+            left = SHARES // 2
             since = block.timestamp
-        most = fixed_math._mul_div_up(q, share, SHARES)
+        most = fixed_math._mul_div_up(q, left, SHARES)
         if most == 0:
             assert skip, "liquidation: too soon"
             return self._pass_over(market, m)
@@ -135,7 +136,7 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
         min_size,
     )
     size = min(min(size, max_size), q)
-    if q <= min_size and since == block.timestamp:
+    if is_first and q <= min_size:
         most = q
     size = min(size, most)
     assert size > 0, "liquidation: zero size"

@@ -610,7 +610,7 @@ def _poke(market: uint256) -> uint256:
     """
     quote: Quote = self._stored_quote(0)
     other: uint256 = self.rules[market] >> 212
-    if other != 0:
+    if other != 0 and (self.cache[market] >> 214) & oracle_words.MASK_4 != c.STATE_SETTLEMENT:
         cached: uint256 = self.cache[other]
         if self._is_older(cached, CACHE_S):
             cached = self._poke_book(other, quote)
@@ -1006,7 +1006,9 @@ def _sequencer_is_blind(poked_at: uint256) -> bool:
     if not ok or len(answer) != 160:
         return True
     started: uint256 = extract32(answer, 64, output_type=uint256)
-    return extract32(answer, 32, output_type=uint256) != 0 or started == 0 or started > poked_at
+    if extract32(answer, 32, output_type=uint256) != 0 or started == 0:
+        return True
+    return poked_at != 0 and started > poked_at
 
 
 @view

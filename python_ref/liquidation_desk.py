@@ -15,7 +15,6 @@ from python_ref.liquidation_engine import LiquidationEngine
 from python_ref.margin import kind_price, price_share
 from python_ref.world import require
 
-
 SHARES = 4096
 """What one may still liquidate in a minute is kept in parts of a position."""
 
@@ -64,12 +63,13 @@ class LiquidationDesk(DefaultManager):
             return self._pass_over(venue)
         is_long, q = leg.size > 0, abs(leg.size)
         most = q
-        since, share = divmod(word.liquidated, SHARES)
+        since, left = divmod(word.liquidated, SHARES)
+        is_first = is_doubtful and since + c.LIQUIDATION_DELAY_S <= self.world.now
         if is_doubtful:
             # on a price in doubt, half in a minute, of which somebody may have had a part
-            if since + c.LIQUIDATION_DELAY_S <= self.world.now:
-                since, share = self.world.now, SHARES // 2
-            most = mul_div_up(q, share, SHARES)
+            if is_first:
+                since, left = self.world.now, SHARES // 2
+            most = mul_div_up(q, left, SHARES)
             if most == 0:
                 require(skip, "liquidation: too soon")
                 return self._pass_over(venue)
@@ -87,7 +87,7 @@ class LiquidationDesk(DefaultManager):
             self.address, q, kind, price, r.e_kind, r.m_kind - leg_margin, venue.risk.pack(), claim_index, min_size
         )
         size = min(size, max_size, q)
-        if q <= min_size and since == self.world.now:
+        if is_first and q <= min_size:
             most = q
         size = min(size, most)
         require(size > 0, "liquidation: zero size")

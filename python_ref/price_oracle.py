@@ -390,7 +390,8 @@ class PriceOracle:
     def _poke(self, market: int, before: Book) -> Book:
         """Read the feeds, store what they said and log it; the quote's book first."""
         quote = Quote()
-        if (other := self._rules(market).quote) != 0:
+        other = self._rules(market).quote
+        if other != 0 and before.state != STATE_SETTLEMENT:
             other_book = self._load(other)
             if self._age(other_book.poked_at) > CACHE_S:
                 other_book = self._poke_book(other, other_book, Quote())
@@ -635,7 +636,7 @@ class PriceOracle:
         if answer is None or len(answer) != 160:
             return True
         down, started = int.from_bytes(answer[32:64], "big"), int.from_bytes(answer[64:96], "big")
-        return down != 0 or started == 0 or started > poked_at
+        return down != 0 or started == 0 or (poked_at != 0 and started > poked_at)
 
     def _ask(self, source: str) -> bytes | None:
         """Bytes on the wire, at most 160; None for a call that fails, none for an address without code."""

@@ -45,7 +45,7 @@ class Account:
     has_late: bool = False  # plain units wait in word 33 (rule 6)
     in_receipt: bool = False  # a receipt for this account is open (rule 26)
     exposed: bool = False
-    liquidated: int = 0  # uint44, in DEGRADED markets: second << 12 | 4096ths of a position that this minute still allows
+    liquidated: int = 0  # uint44, in DEGRADED markets: second << 12 | 4096ths of a position left to this minute
 
     def pack(self) -> int:
         """The word."""

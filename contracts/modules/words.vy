@@ -19,7 +19,7 @@ struct Account:
     has_late: bool
     in_receipt: bool
     exposed: bool
-    # in DEGRADED markets: second << 12 | 4096ths of a position that this minute still allows
+    # in DEGRADED markets: second << 12 | 4096ths of a position left to this minute
     liquidated: uint256
 
 

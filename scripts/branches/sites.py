@@ -545,6 +545,6 @@ class _Place:
             return "loop bound"
         if self.to_revert and (text.startswith("slice(") or "SGT" in before):
             return "index"
-        if self.node is None and "PUSH4" in before:
+        if self.node is None and ("PUSH4" in before or self.part[self.at - 1] == "_sym_fallback"):
             return "dispatch"
         raise RuntimeError(f"a jump of no known kind near {text!r}: {' '.join(before)} JUMPI {self.message}")

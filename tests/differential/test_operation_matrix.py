@@ -258,12 +258,7 @@ TABLE = (
     Row("rerank", do_rerank, IN_PLAY),
     Row("liquidate", do_liquidate, UNHEALTHY, at(400)),
     Row("liquidate in a batch", do_liquidate_batch, UNHEALTHY, at(400)),
-    Row(
-        "liquidate by one who opens",
-        do_liquidate_opening,
-        ("", "market: not live", "market: frozen", "market: in recovery", "market: settled"),
-        at(400),
-    ),
+    Row("liquidate by one who opens", do_liquidate_opening, UNHEALTHY, at(400)),
     Row("take over", lambda s, side: s.call("take_over", KEEPER, weak(side), M), UNHEALTHY, at(480)),
     Row("resolve", lambda s, side: s.call("resolve", KEEPER, weak(side), ()), YES, at(700)),
     Row("settle", do_settle, YES),
@@ -337,7 +332,7 @@ def test_liquidate__half_at_a_time_where_degraded(system: System, is_long: bool)
 
     tell(system, M, DEGRADED, at(480)(is_long))
     assert liquidated(do_liquidate(system, is_long))["size"] == -sign * 5 * WAD
-    assert system.clearing_house.load_account_word(victim).liquidated == system.chain.now
+    assert system.clearing_house.load_account_word(victim).liquidated == system.chain.now << 12
     for wait in (0, c.LIQUIDATION_DELAY_S - 1):
         system.twin.advance(wait)
         assert do_liquidate(system, is_long).reason == "liquidation: too soon"
@@ -366,6 +361,39 @@ def test_liquidate__half_is_rounded_up_and_the_smallest_goes_whole(system: Syste
     tell(system, M, DEGRADED, P - 590 * WAD // 100)
     outcome = system.call("liquidate", actor("maker").address, who("victim"), M, who("maker"), 10**30)
     assert -liquidated(outcome)["size"] == taken
+
+
+def test_liquidate__a_wei_bars_nobody(system: System) -> None:
+    tell(system, M, DEGRADED, at(480)(True))
+    taker = actor("short")
+    assert must(system.call("liquidate", taker.address, weak(True), M, who("short"), 1)).value == 1
+    system.twin.advance(c.LIQUIDATION_DELAY_S - 1)
+    share = (5 * WAD - 1) * 4_096 // (10 * WAD - 1)
+    assert share == 2_047
+    assert must(do_liquidate(system, True)).value == -(-(10 * WAD - 1) * share // 4_096)
+    assert do_liquidate(system, True).reason == "liquidation: too soon"
+    system.twin.advance(1)
+    assert must(do_liquidate(system, True)).value > 0, "the minute is that of its first"
+
+
+@given(st.integers(10**16, 10 * WAD), st.lists(st.integers(1, 6 * WAD), min_size=1, max_size=6), st.integers(0, 9))
+def test_liquidate__never_more_than_half_in_a_minute(size: int, takes: list[int], step: int) -> None:
+    system = deployed()
+    mark = system.twin.snapshot()
+    try:
+        must(system.fund_account(actor("victim").address, 6 * size))
+        must(system.trade(M, who("victim"), who("maker"), size, P))
+        tell(system, M, DEGRADED, P - 590 * WAD // 100)
+        before, taken = size_of(system, who("victim")), 0
+        for most in takes:
+            outcome = system.call("liquidate", actor("maker").address, who("victim"), M, who("maker"), most)
+            assert outcome.ok or outcome.reason in ("liquidation: too soon", "liquidation: healthy"), outcome.reason
+            taken += outcome.value or 0
+            system.twin.advance(step)
+        assert taken == before - size_of(system, who("victim"))
+        assert 0 < taken <= (before + 1) // 2
+    finally:
+        system.twin.revert(mark)
 
 
 @pytest.mark.parametrize("is_long", [True, False], ids=["long", "short"])
