@@ -7,7 +7,8 @@
         and trades here; the colder stages in delegates (LiquidationDesk, DefaultManager,
         RebaseManager, AccountDesk, MarketAdmin), which run in this storage by delegatecall. SPEC sections 0, 2 and 6.
 @dev Not upgradeable: the delegates are fixed at deployment. Mirror: `python_ref/clearing_house.py`.
-@custom:kill Nothing stops it. Opens stop where the oracle is not LIVE; deposits and exempt withdrawals never do.
+@custom:kill Nothing stops it. Opens stop where the oracle is not LIVE; exempt withdrawals never do, and deposits only
+             for an account with a leg in a market that is being claimed (SPEC section 15).
 """
 
 from ethereum.ercs import IERC20

@@ -419,13 +419,15 @@ def my_cut(account: bytes32, market: uint256, is_long_bankrupt: bool, size: uint
     @param is_long_bankrupt Side of the bankrupt; only the opposite side is deleveraged.
     @param size Size of the bankrupt leg, gons.
     @param deficit What it lacks at the index beyond what the fund covers, gons; the gap cap bounds what is taken.
-    @dev The same plan and the same arithmetic per band as `resolve`. All zero if the account is not reached.
+    @dev The same plan and the same arithmetic per band as `resolve`. All zero if the account is not reached, and in a
+         market that has ended: no default is resolved there.
     """
     raw: uint256[34] = self._account_words(account)
     book: Book = self._open(market, self._domain().claim_index)
     p: words.Position = words._unpack_position(raw[1 + 2 * market], raw[2 + 2 * market])
     result: MyCut = empty(MyCut)
-    if p.q0 > 0 and p.is_long != is_long_bankrupt and size > 0:
+    goes_on: bool = book.prices.state != c.STATE_SETTLEMENT
+    if goes_on and p.q0 > 0 and p.is_long != is_long_bankrupt and size > 0:
         signed: int256 = convert(size, int256)
         if p.is_long:
             signed = -signed
@@ -606,7 +608,8 @@ def _open(market: uint256, claim_index: uint256) -> Book:
     book.octave_bits = limits.octave_bits
     book.receipts = limits.open_receipts
     book.bitmaps = [raw[5], raw[4]]
-    book.open_interest = [m.oi, m.oi - convert(m.residue, uint256)]
+    # of a market that was claimed only the residue may be left (SPEC section 15)
+    book.open_interest = [m.oi, m.oi - min(m.oi, convert(m.residue, uint256))]
     book.anchor = raw[6]
     book.policy = convert(raw[7], address)
     book.claim_index = claim_index

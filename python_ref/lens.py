@@ -240,6 +240,8 @@ class Lens:
             position = house.load_position(account, market)
             if position.q0 == 0 or position.is_long == is_long_bankrupt or size == 0:
                 return MyCut()
+            if venue.prices.state == c.STATE_SETTLEMENT:
+                return MyCut()  # no default is resolved in a market that has ended
             close = Close(market, size if is_long_bankrupt else -size, 0, True, deficit)
             p = house._plan(close)
             x, is_long = venue.prices.index, position.is_long

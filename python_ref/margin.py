@@ -232,8 +232,6 @@ class Margin(Bands):
 
     def _bucket_available(self, bucket: bytes, word: Account) -> int:
         """Gons a bucket can pay: equity at the harsh edge beyond its initial requirement and the reserve."""
-        if word.legs == 0 and not word.has_late:
-            return max(0, word.cash - c.BUCKET_RESERVE)
         r = self._assess(bucket, word, None, 0)
         return max(0, floor_div(r.e_credit - r.im_credit, c.WAD) - c.BUCKET_RESERVE)
 

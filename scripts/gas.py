@@ -22,6 +22,7 @@ from rich.table import Table
 
 from scripts.chain import Chain, ChainUnavailable, Outcome, account, make_chain
 from scripts.chain.artifacts import ROOT
+from scripts.rules import PROFILES
 from scripts.system import GOVERNOR, KEEPER, WAD, Actor, MarketSpec, System, actor, deploy
 
 SNAPSHOT = ROOT / "tests" / "gas_snapshot.json"
@@ -30,8 +31,8 @@ PRICE = 1_000 * WAD
 UNIT_SIZE = 10 * WAD
 POKE_LEAD_S = 2
 GAP_S = 60
-CALM_S = 1_000
-"""Longer than the oracle's slow reference remembers: after it the credit edges are those of the index alone."""
+CALM_S = 45 * 900
+"""What the oracle's slow reference remembers: after it the credit edges are those of the index and the last premium."""
 
 
 @dataclass(frozen=True)
@@ -116,10 +117,14 @@ REASONS: dict[str, str] = {
 
 
 class Bench:
-    """A system with ``markets`` markets ranked LEVERAGE under BandQueue, and a clock that keeps the rules above."""
+    """A system with ``markets`` markets ranked LEVERAGE under BandQueue, and a clock that keeps the rules above.
 
-    def __init__(self, chain: Chain, markets: int = 1) -> None:
-        self.system: System = deploy(chain, [MarketSpec(f"M{i}", PRICE) for i in range(markets)], full_every=10**9)
+    ``oracle``: fields of their :class:`MarketSpec`.
+    """
+
+    def __init__(self, chain: Chain, markets: int = 1, **oracle: Any) -> None:
+        specs = [MarketSpec(f"M{i}", PRICE, **oracle) for i in range(markets)]
+        self.system: System = deploy(chain, specs, full_every=10**9)
         self.markets = range(markets)
         self.prices = [PRICE] * markets
         self.system.fund_account(KEEPER, 10**6 * WAD)
@@ -141,7 +146,7 @@ class Bench:
 
     def calm(self) -> None:
         """Wait until the slow reference has reached the index."""
-        self.wait(CALM_S)
+        self.wait(GAP_S)
         self.wait(CALM_S)
 
     def move(self, price: int, market: int = 0) -> None:
@@ -352,8 +357,7 @@ def liquidations(bench: Bench) -> list[Row]:
 
 
 def upkeep(bench: Bench) -> list[Row]:
-    """Settling, reranking, releasing, sweeping, poking."""
-    s = bench.system
+    """Settling, reranking, releasing, sweeping."""
     ann, ben = actor("kept long"), actor("kept short")
     bench.open(ann, ben, UNIT_SIZE, CASH)
     settles = [bench.measure("settle", KEEPER, ann.account(), 0).gas for _ in range(2)]
@@ -372,18 +376,22 @@ def upkeep(bench: Bench) -> list[Row]:
         releases.append(bench.measure("release", KEEPER, ben.account()).gas)
         size = UNIT_SIZE
         bench.trade(ann, ben, size)
-    pokes = []
-    for _ in range(2):
-        s.twin.advance(GAP_S)
-        s.answer(0, bench.prices[0])
-        pokes.append(bench.run("poke", KEEPER, 0, contract="PriceOracle").gas)
     return [
         Row("settle a position", settles[0], settles[1]),
         Row("rerank to a safer band", reranks[0], reranks[1]),
         Row("sweep_fees", sweeps[0], sweeps[1]),
         Row("release", releases[0], releases[1]),
-        Row("poke the oracle, three feeds", None, pokes[1]),
     ]
+
+
+def poke(bench: Bench) -> int:
+    """Gas of reading new answers of all feeds, when nothing is new to the storage."""
+    gas = 0
+    for _ in range(3):
+        bench.system.twin.advance(GAP_S)
+        bench.system.answer(0, bench.prices[0])
+        gas = bench.run("poke", KEEPER, 0, contract="PriceOracle").gas
+    return gas
 
 
 def resolve(bench: Bench, bands: int, winners: int, tag: str, *, cover: bool = True, fall: int = 26) -> list[Outcome]:
@@ -466,12 +474,12 @@ def measure_all(open_chain: Callable[[], Chain], progress: Callable[[str], None]
     """Every row and slope; each group on a chain of its own."""
     report = Report()
 
-    def on_bench(markets: int, group: Callable[[Bench], Any], label: str) -> Any:
+    def on_bench(markets: int, group: Callable[[Bench], Any], label: str, **oracle: Any) -> Any:
         progress(label)
         for attempt in range(5):
             try:
                 with open_chain() as chain:
-                    return group(Bench(chain, markets))
+                    return group(Bench(chain, markets, **oracle))
             except RuntimeError as error:
                 # On a busy machine the node sometimes misses its own block; that says nothing about gas.
                 if attempt == 4 or "confirmation timeout" not in str(error):
@@ -480,6 +488,10 @@ def measure_all(open_chain: Callable[[], Chain], progress: Callable[[str], None]
 
     for group in (custody, fills, liquidations, upkeep):
         report.rows += on_bench(1, group, group.__name__)
+    for n, rules in ((3, "off"), (3, "major"), (5, "major"), (7, "major")):
+        label = f"poke the oracle, {n} feeds, rules {rules}"
+        gas = on_bench(1, poke, label, n_feeds=n, rules=PROFILES[rules])
+        report.rows.append(Row(label, None, gas))
 
     adl: dict[int, list[Outcome]] = {}
     for bands, winners in ((1, 3), (1, 300), (2, 3), (5, 3), (10, 3)):

@@ -107,7 +107,7 @@ def _accrue(before: words.Market, prices: IPriceOracle.Prices) -> words.Market:
     clock: uint256 = block.timestamp - prices.paused
     if clock <= m.accrued or (UNPRICED >> prices.state) & 1 == 1:
         return m
-    dt: uint256 = unsafe_sub(clock, m.accrued)
+    dt: uint256 = clock - m.accrued
     if m.rate != 0:
         m.funding += fixed_math._floor_div(
             m.rate * convert(prices.index * dt, int256), convert(c.PPM * c.FUNDING_PERIOD_S, int256)
@@ -406,10 +406,8 @@ def _bucket_available(bucket: bytes32, word: words.Account) -> uint256:
     """
     @notice Gons a bucket can pay: equity at the harsh edge beyond its initial requirement and the reserve.
     """
-    free: int256 = word.cash
-    if word.legs != 0 or word.has_late:
-        r: Exposure = self._assess(bucket, word)
-        free = fixed_math._floor_div(r.e_credit - convert(r.im_credit, int256), convert(c.WAD, int256))
+    r: Exposure = self._assess(bucket, word)
+    free: int256 = fixed_math._floor_div(r.e_credit - convert(r.im_credit, int256), convert(c.WAD, int256))
     return convert(max(0, free - convert(c.BUCKET_RESERVE, int256)), uint256)
 
 

@@ -41,7 +41,8 @@ One full example; every key but title, source, length and market (with a truth) 
                                                 # {start: 1, drip: 5, every: 12}: +5 bps every 12 s, compounded;
                                                 # {csv: history.csv, decimals: 8}: columns round,timestamp,answer
 
-    faults:                                     # market: name; of feed: i, feeds: [i, j], group: g, or all; several at once add up
+    faults:                                     # market: name; of feed: i, feeds: [i, j], group: g, or all of them;
+                                                # several at once add up
       - {feed: 2, from: 300, revert: true}      # to: … ends it; without, it lasts
       - {feed: 0, from: 600, to: 4200, scale: 1000}
     # content:   scale: k, set: p, add: x, path: (as truth), csv: history.csv (rounds, stamps and answers as they are),

@@ -11,7 +11,7 @@ from eth_utils import keccak
 
 from python_ref import constants as c
 from python_ref.mocks import MockFeed
-from python_ref.price_oracle import Feed
+from python_ref.oracle_words import Feed
 from scripts.attacks.attack import EVERYBODY, POOL, Step
 from scripts.chain import Outcome
 from scripts.system import GOVERNOR, KEEPER, WAD

@@ -10,22 +10,17 @@ from typing import Any
 
 from python_ref import baselines
 from python_ref import constants as c
-from python_ref.price_oracle import Feed, Rules
+from python_ref.oracle_words import Feed, Rules
 from python_ref.words import Limits, Risk
 from scripts.attacks.expect import Wish, read_wishes
 from scripts.attacks.faults import Fault, Habits, read_fault
 from scripts.attacks.paths import Pace, Path, read_pace, read_path
 from scripts.attacks.result import DEPLOYMENTS, STATES
+from scripts.rules import PROFILES
 from scripts.scenario.nodes import Node, ScenarioError, read_yaml
 from scripts.system import LIMITS, WAD, MarketSpec
 
 LIBRARY = File(__file__).resolve().parent / "library"
-
-PROFILES = {
-    "MAJOR": Rules(200, 500, 1_500, 1_000, 20, 500, 60, 900, 120, 60, 600, 14_400),
-    "ALT": Rules(500, 1_000, 2_500, 2_000, 50, 1_000, 60, 900, 120, 60, 600, 14_400),
-}
-"""Rules of a market by the kind of its asset; research oracles §3.1."""
 
 GROUPS = {3: (0, 1, 2), 5: (0, 0, 1, 1, 2), 7: (0, 0, 0, 1, 1, 1, 2)}
 """Providers: as few as may be, so that no group holds a quorum."""
@@ -381,8 +376,8 @@ def _market(node: Node, truth: Node | None, folder: File) -> Market:
 
 
 def _rules(found: Mapping[str, Node]) -> Rules:
-    profile = found["profile"].choice(tuple(PROFILES), "profile") if "profile" in found else "MAJOR"
-    rules = PROFILES[profile]
+    names = tuple(name.upper() for name in PROFILES)
+    rules = PROFILES[found["profile"].choice(names, "profile").lower() if "profile" in found else "major"]
     if "rules" not in found:
         return rules
     changes = {k: v.seconds() if k == "freeze" else v.whole(0, 65_535) for k, v in found["rules"].fields(RULES).items()}

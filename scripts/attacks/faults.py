@@ -6,6 +6,7 @@ passed. Faults change what it answers, when, or how; several at once add up. Eve
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from fractions import Fraction
@@ -227,7 +228,7 @@ class Source:
         if step_phase:
             self.phase, self.round = self.phase + step_phase, 0
         if regress and (changed or "chaos" in flags):
-            self.round = max(0, self.round - regress - 1)
+            self.round = max(-1, self.round - regress - 1)
         if "same_round" not in flags:
             self.round += 1
         self.answer, self.answered_at = answer, t
@@ -241,9 +242,7 @@ class Source:
         key = id(fault)
         fresh = key not in self._base
         base = self._base.setdefault(key, (self.phase << PHASE_SHIFT | self.round) + 1 - first.round)
-        row = max(
-            (row for row in rows if fault.start + row.timestamp - first.timestamp <= t), key=lambda r: r.timestamp
-        )
+        row = rows[bisect_right(rows, t - fault.start + first.timestamp, key=lambda r: r.timestamp) - 1]
         number = base + row.round
         known = self.phase << PHASE_SHIFT | self.round
         if not fresh and number == known and row.answer == self.answer:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from python_ref import constants as c
 from scripts.attacks.accounts import Standing
-from scripts.attacks.result import STATES, Metrics
+from scripts.attacks.result import CODES, STATES, Metrics
 from scripts.chain import Outcome
+from scripts.rules import CAUSES
 from scripts.system import KEEPER, WAD
 
 if TYPE_CHECKING:
@@ -74,7 +75,7 @@ class Meter:
         run.feeds.append(runner.answers(0))
         if state != self._before:
             names = [STATES[s] if s >= 0 else "no answer" for s in (self._before, state)]
-            runner.tell("state", f"{names[0]} → {names[1]}")
+            runner.tell("state", f"{names[0]} → {names[1]}{self._why(state)}")
             self._before = state
         if state >= 0:
             m.time_in_state[state] += seconds
@@ -84,6 +85,13 @@ class Meter:
         self._errors(seconds, state)
         drawn = self._fund_before - runner.accounts.fund(runner.truths())
         m.insurance_drawdown = max(m.insurance_drawdown, money(drawn))
+
+    def _why(self, state: int) -> str:
+        """The cause of the last change of state, and which feeds did not count."""
+        cause = CAUSES.get(self.runner.causes.get(0, 0), "")
+        codes = self.runner.codes(0)
+        out = [f"feed {feed} {CODES[code]}" for feed, code in enumerate(codes) if code > 0]
+        return "".join(f"; {text}" for text in (cause, ", ".join(out)) if text and state >= 0)
 
     def _errors(self, seconds: int, state: int) -> None:
         run, m = self.runner.run, self.metrics

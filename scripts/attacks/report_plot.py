@@ -14,7 +14,7 @@ from typing import Any
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from scripts.attacks.report_series import area, line, sample, spans, thin
+from scripts.attacks.report_series import area, line, sample, spans, thin, union
 from scripts.attacks.report_text import number, seconds
 from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Happening, Run
 
@@ -310,10 +310,9 @@ def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
 
 
 def _faults(drawing: go.Figure, run: Run, column: int, scale: float) -> None:
-    for place, fault in enumerate(run.faults, 1):
-        start, end = fault_span(fault, run)
-        if start >= end:
-            continue
+    """Shading where anything is wrong, and where it begins the numbers of what does."""
+    spans_of = [fault_span(fault, run) for fault in run.faults]
+    for start, end in union([span for span in spans_of if span[0] < span[1]]):
         drawing.add_vrect(
             x0=_short(start / scale),
             x1=_short(end / scale),
@@ -321,9 +320,25 @@ def _faults(drawing: go.Figure, run: Run, column: int, scale: float) -> None:
             opacity=0.08,
             line_width=0,
             layer="below",
-            label={"text": str(place), "textposition": "top left", "font": {"size": 10, "color": "#8a1f1f"}},
             row=1,
             col=column,
+        )
+    beginning: dict[float, list[str]] = {}
+    for place, (start, end) in enumerate(spans_of, 1):
+        if start < end:
+            beginning.setdefault(start, []).append(str(place))
+    axis = "" if column == 1 else str(column)
+    for start, places in beginning.items():
+        drawing.add_annotation(
+            text=" ".join(places),
+            x=_short(start / scale),
+            xref=f"x{axis}",
+            xanchor="left",
+            y=1,
+            yref=f"y{axis} domain",
+            yanchor="top",
+            showarrow=False,
+            font={"size": 10, "color": "#8a1f1f"},
         )
 
 

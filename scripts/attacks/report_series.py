@@ -107,6 +107,17 @@ def spans(
     return [Span(start, until - start, value) for (start, value), until in zip(starts, ends, strict=True)]
 
 
+def union(stretches: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
+    """The same time in stretches that do not overlap."""
+    found: list[tuple[float, float]] = []
+    for start, end in sorted(stretches):
+        if found and start <= found[-1][1]:
+            found[-1] = found[-1][0], max(end, found[-1][1])
+        else:
+            found.append((start, end))
+    return found
+
+
 def sample(items: Sequence[Any], most: int) -> list[Any]:
     """At most ``most`` of the items, evenly spread, the first and the last among them."""
     if len(items) <= most:

@@ -11,28 +11,26 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from scripts.rules import CODES, STATES
+
+__all__ = [
+    "CODES",
+    "DEPLOYMENTS",
+    "KINDS",
+    "RESULTS",
+    "STATES",
+    "Expectation",
+    "Happening",
+    "Metrics",
+    "Run",
+    "read",
+    "write",
+]
+
 RESULTS = Path(__file__).resolve().parents[2] / ".build" / "attacks" / "results.json"
 
 DEPLOYMENTS = ("naive", "typical", "defended")
 """The three oracles that every attack is run against."""
-
-STATES = ("LIVE", "DEGRADED", "FROZEN", "RECOVERY", "SETTLEMENT")
-
-CODES = (
-    "OK",
-    "CALL_FAILED",
-    "SHORT",
-    "NONPOSITIVE",
-    "INCOMPLETE",
-    "FUTURE",
-    "STALE",
-    "OUT_OF_RANGE",
-    "BOUND",
-    "REGRESS",
-    "PHASE",
-    "DECIMALS",
-)
-"""Why a feed was not counted, by code (SPEC §14.2). Series show -1 where the deployment keeps no codes."""
 
 KINDS = ("liquidation", "takeover", "adl", "resolve", "rebase", "trade", "move", "refused", "state", "blocked")
 """What an event can be: a liquidation; an inheritance by the fund; one account's part in a deleveraging; a default

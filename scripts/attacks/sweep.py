@@ -40,6 +40,9 @@ SWEEPS = RESULTS.parent / "sweeps"
 ATTACKS = ("a02", "a29", "a35", "a40", "a41")
 """Three quick jumps, a halt, and the control that every protection must be paid with."""
 
+REASON = 300
+"""Letters that are told of why a run failed; the attack alone, by ``make attack``, tells all."""
+
 
 class SweepError(ValueError):
     """A sweep that cannot be: which option, why."""
@@ -154,7 +157,8 @@ def main(
             "seed": seed,
             "seeds": seeds,
             "attacks": [Job(None, str(file), attack.variant, 0).run for file, attack in found],
-            "digests": {**digests("contracts", "python_ref"), "attacks": _digest([file for file, _ in found])},
+            **digests("contracts", "python_ref"),
+            "scripts/attacks": _digest([file for file, _ in found]),
         }
         directory = SWEEPS / name
         with SweepJournal(directory, head, fresh) as journal:
@@ -189,9 +193,10 @@ def _check(found: Sequence[tuple[Path, Attack]], rules: Sequence[Rules]) -> None
 
 
 def _digest(used: Sequence[Path]) -> str:
-    """Of the files of the attacks and of what plays them."""
+    """Of the files of the attacks and of what plays them, but not of what shows them."""
     found = sha256()
-    for path in sorted({*used, *Path(__file__).parent.glob("*.py")}):
+    code = {path for path in Path(__file__).parent.glob("*.py") if not path.name.startswith(("report", "frontier"))}
+    for path in sorted(code | set(used)):
         found.update(path.name.encode() + b"\0" + path.read_bytes())
     return found.hexdigest()[:16]
 
@@ -213,7 +218,7 @@ def _run(journal: SweepJournal, head: dict[str, Any], todo: list[Job], processes
                 for result in results:
                     if isinstance(result, Lost):
                         lost += 1
-                        console.print(f"{todo[result.seed]}: {result.reason}")
+                        console.print(f"{todo[result.seed]}: {result.reason.splitlines()[0][:REASON]}")
                     else:
                         journal.keep(result)
                         done[result.place] = result

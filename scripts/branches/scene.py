@@ -26,9 +26,11 @@ class Scene(Operations):
         traders: int = 7,
         seconds: int = 2,
         cooldown_s: int = 3_600,
+        quotes: tuple[MarketSpec, ...] = (),
+        sequencer: bool = False,
     ) -> None:
         """The campaigns' markets unless others are given."""
-        setup = Setup(decimals=decimals, specs=specs or SPECS, cooldown_s=cooldown_s)
+        setup = Setup(decimals, specs or SPECS, cooldown_s, quotes=quotes, sequencer=sequencer)
         super().__init__(chain, setup, traders, seconds)
         bind_lens(self.system)
 
@@ -77,10 +79,15 @@ class Scene(Operations):
         else:
             raise AssertionError(f"{contract}.{function}: wanted {reason!r}, got {answer}")
 
-    def at(self, market: int, price: int, seconds: int = 13, feeds: int = 3) -> None:
+    def at(self, market: int, price: int, seconds: int = 13, feeds: int | None = None) -> None:
         """The price (WAD) some seconds later; longer than the oracle's cache lives."""
         self.advance(seconds)
         self.set_price(market, price, feeds)
+
+    def rest(self, market: int, price: int) -> None:
+        """The price (WAD) holds until the slow reference has come to it; longer than four of its time constants."""
+        for seconds in (1, 3_500, 3_500, 3_500):
+            self.at(market, price, seconds)
 
     def rich(self, *who: int, money: int = 10**9) -> None:
         """Money (units) into accounts, by index."""

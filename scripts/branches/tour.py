@@ -8,7 +8,17 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from scripts.branches.coverage import CoverageChain
-from scripts.branches.stops import defaults, deployment, extremes, funds, governance, liquidations, trading
+from scripts.branches.stops import (
+    defaults,
+    deployment,
+    extremes,
+    funds,
+    governance,
+    liquidations,
+    prices,
+    states,
+    trading,
+)
 from scripts.branches.walks import Run
 
 Stop = Callable[[CoverageChain], int]
@@ -19,7 +29,12 @@ STOPS: tuple[Stop, ...] = (
     governance.listing_and_parameters,
     governance.bucket_before_its_market,
     governance.raw_getters,
-    governance.feeds_that_will_not_do,
+    prices.feeds_that_will_not_do,
+    prices.readings,
+    prices.leaps,
+    prices.ages,
+    prices.quotes,
+    prices.replaced_feeds,
     governance.little_gas,
     governance.rules_between_rates,
     governance.tightening,
@@ -51,6 +66,9 @@ STOPS: tuple[Stop, ...] = (
     liquidations.engines,
     liquidations.takers,
     liquidations.reducing_takers,
+    states.in_doubt,
+    states.ended,
+    states.ended_in_a_receipt,
     extremes.squeezed,
     extremes.wiped_bucket,
     extremes.prices_near_nothing,

@@ -519,8 +519,8 @@ class Steering(Mishaps):
             return
         giant = flat.pop(r.randrange(len(flat)))
         is_long, by_entry = r.random() < 0.5, ops.limits(market).rank == c.RANK_PROFIT
-        for _ in range(2):  # let the slow reference price come to where the price is
-            ops.advance(900)
+        for _ in range(3):  # let the slow reference price come to where the price is
+            ops.advance(1_700)
             ops.set_price(market, ops.prices[market])
         notionals = {}
         for i, who in enumerate(flat):

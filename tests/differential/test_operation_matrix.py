@@ -551,19 +551,29 @@ def check(system: System) -> Snapshot:
     return check_all(system.twin.world, system.token.balanceOf("", house) * system.unit)
 
 
-@given(st.permutations(TRADERS), st.integers(60, 140), st.booleans())
-def test_claim__order_does_not_matter(order: list[str], price: int, with_default: bool) -> None:
+@given(
+    st.permutations(TRADERS),
+    st.integers(60, 140),
+    st.booleans(),
+    st.lists(st.tuples(st.sampled_from(TRADERS), st.booleans(), st.integers(10**15, 3 * WAD)), max_size=4),
+)
+def test_claim__order_does_not_matter(
+    order: list[str], price: int, with_default: bool, trades: list[tuple[str, bool, int]]
+) -> None:
     system = deployed()
     mark = system.twin.snapshot()
     try:
         tell(system, M, LIVE, at(480)(True))
         must(system.call("take_over", KEEPER, who("weak_long"), M))
-        traders = [name for name in order if name != "weak_long"]
+        tell(system, M, LIVE)
+        for name, buys, size in trades:  # odd sizes, and funding under way; some are refused
+            system.trade(M, *((who(name), who("flat")) if buys else (who("flat"), who(name))), size, P + 7)
+            system.twin.advance(600)
+        traders = [name for name in (*order, "flat") if size_of(system, who(name))]
         if with_default:
             tell(system, M, LIVE, 107 * WAD)
-            must(system.call("resolve", KEEPER, who("weak_short"), ()))
-            if not size_of(system, who("weak_short")):
-                traders.remove("weak_short")
+            system.call("resolve", KEEPER, who("weak_short"), ())  # a trade may have saved him
+            traders = [name for name in traders if size_of(system, who(name))]
         tell(system, M, SETTLEMENT, price * WAD)
         system.twin.advance(1)
         start, legs = Snapshot(system.twin.world), {}
@@ -688,4 +698,27 @@ def test_claim__an_open_receipt_comes_first(system: System) -> None:
     must(do_claim(system, True))
     assert system.call("resolve", KEEPER, who("giant"), ()).reason == "market: receipt open"
     must(system.call("claim", KEEPER, who("giant"), M))
+    check(system)
+
+
+def test_claim__dust_does_not_keep_a_settlement_open(system: System) -> None:
+    least, dusty = c.DUST_SIZE + 1, 2
+    limits = replace(SIZES, min_size=least, rank=c.RANK_SINGLE)
+    tell(system, dusty, LIVE)
+    must(system.call("add_market", GOVERNOR, dusty, RATES.pack(), limits.pack(), P, system.addresses["ProRata"]))
+    for name, cash in {"a": WAD, "l": 6 * least, "t": WAD, "z": 6 * least}.items():
+        must(system.fund_account(actor(name).address, cash))
+    must(system.trade(dusty, who("a"), who("t"), least + 5, P))
+    must(system.trade(dusty, who("l"), who("z"), least, P))
+    for bankrupt, price in (("l", 90), ("z", 150)):
+        tell(system, dusty, LIVE, price * WAD)
+        must(system.call("resolve", KEEPER, who(bankrupt), ()))
+    assert 0 < size_of(system, who("a"), dusty) <= -size_of(system, who("t"), dusty) <= c.DUST_SIZE
+    tell(system, dusty, SETTLEMENT, P)
+    names_of = [e.name for e in must(system.call("claim", KEEPER, who("a"), dusty)).events]
+    assert (names_of[0], names_of[-1]) == ("SettlementOpened", "SettlementClosed")
+    assert system.fund_account(actor("t").address, WAD).reason == "market: settled"
+    must(system.call("claim", KEEPER, who("t"), dusty))
+    must(system.fund_account(actor("t").address, WAD))
+    assert system.clearing_house.load_globals_words().open_receipts == 0
     check(system)

@@ -126,7 +126,7 @@ def test_run_seed__names_the_step_of_a_planted_bug(campaigns: Path, monkeypatch:
 def test_run_seed__notices_an_exact_ledger_that_goes_its_own_way(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(IdealFollower, "_netted", lambda self, fields: None)
     monkeypatch.setattr(IdealFollower, "_leg_closed", lambda self, fields: None)
-    failure = run_seed(SHORT, 7).failure
+    failure = run_seed(SHORT, 9).failure
     assert failure is not None
     assert failure.finding.kind == "drift"
 

@@ -24,6 +24,7 @@ from eth_abi import encode
 from eth_utils import to_checksum_address
 from rich.console import Console
 
+from python_ref.constants import STATE_LIVE
 from python_ref.oracle_words import Feed
 from scripts import devnet, wallet
 from scripts.campaign.setup import calldata
@@ -45,6 +46,7 @@ TRANSACTIONS = 44
 
 
 ADDRESSES = [f"0x{i:040x}" for i in range(1, 9)]
+THREE = tuple(enumerate(ADDRESSES[:3]))
 MOCK = {"price": 1, "decimals": 8, "max_age_s": 3_600, "heartbeat_s": 3_600, "deviation_bps": 1}
 NO_QUOTE = "quotes[0].oracle.quote: no such field"
 
@@ -349,6 +351,9 @@ def test_deploy__feeds_without_a_price(node: AnvilChain, path: Path) -> None:
     for address in feeds.values():
         sender.send("mend", address, calldata("MockFeed", "set_answer", 4_000 * 10**8))
     sender.send("mend", feeds["MockFeed0.0"], calldata("MockFeed", "set_mode", 0))
+    # the oracle reads its feeds once a second
+    node.rpc("evm_setNextBlockTimestamp", sender.web3.eth.get_block("latest")["timestamp"] + 60)
+    node.rpc("evm_mine")
     assert wrong(verify(put(sender, config, path), config)) == []
 
 
@@ -498,13 +503,13 @@ def test_verify__wrong_immutable_and_word(node: AnvilChain, config: Config, path
         ("markets.1.oracle.rules.hold_s", 2**16, "markets[1].oracle.rules.hold_s: 65536 is not within 0 to 65535"),
         ("markets.1.oracle.rules.tau_ref_s", 0, "markets[1].oracle.rules.tau_ref_s: 0 is not within 1 to 65535"),
         ("markets.1.oracle.rules.freeze_s", 2**32, "markets[1].oracle.rules.freeze_s: 4294967296 is not within 0"),
-        ("markets.1.oracle.rules.speed_bps", 0, "markets[1].oracle.rules.speed_bps: 0 breaks speed_bps > 0 if and only"),
-        ("markets.1.oracle.rules.step_bps", 0, "markets[1].oracle.rules.step_bps: 0 breaks speed_bps > 0 if and only"),
+        ("markets.1.oracle.rules.speed_bps", 0, "markets[1].oracle.rules.speed_bps: 0 breaks speed_bps > 0 if and"),
+        ("markets.1.oracle.rules.step_bps", 0, "markets[1].oracle.rules.step_bps: 0 breaks speed_bps > 0 if and"),
         ("markets.0.oracle.mock.number", 4, "markets[0].oracle.mock.number: 3, 5 or 7 are wanted, not 4"),
         ("markets.0.oracle.mock.number", 9, "markets[0].oracle.mock.number: 9 is not within 3 to 7"),
         ("markets.0.oracle.mock.heartbeat_s", 0, "markets[0].oracle.mock.heartbeat_s: 0 is not within 1 to 172800"),
         ("markets.0.oracle.mock.deviation_bps", 1_001, "markets[0].oracle.mock.deviation_bps: 1001 is not within 0"),
-        ("markets.0.oracle.mock.max_age_s", 60, "markets[0].oracle.mock.max_age_s: 60 is less than the heartbeat, 1728"),
+        ("markets.0.oracle.mock.max_age_s", 60, "markets[0].oracle.mock.max_age_s: 60 is less than the heartbeat"),
         ("markets.0.oracle.mock.group", 1, "markets[0].oracle.mock.group: no such field"),
         ("markets.1.oracle.mock.price", "0.123456789", "markets[1].oracle.mock.price: has more than 8 decimals"),
         ("markets.1.oracle.mock.max_age_s", 10**6, "markets[1].oracle.mock.max_age_s: 1000000 is not within"),
@@ -652,6 +657,48 @@ def test_plan_book__other_parameters(config: Config) -> None:
     assert devnet.plan_book(config).deposit == 5_700 * 10**18
 
 
+def test_plan_book__in_a_quote(config: Config) -> None:
+    """With a collateral at half a dollar prices and money double; what the feeds say does not."""
+    data = demo()
+    data["quotes"] = [{"name": "HALF", "oracle": {"rules": "off", "mock": MOCK | {"price": "0.5", "deviation_bps": 0}}}]
+    data["markets"][0]["oracle"]["quote"] = "HALF"
+    book, plain = devnet.plan_book(parse_config(data)), devnet.plan_book(config)
+    assert (book.price, book.notional, book.size) == (plain.price * 2, plain.notional * 2, plain.size)
+    assert abs(book.fallen - plain.fallen) <= 10**16
+
+
+@pytest.mark.parametrize(
+    ("initial", "rules"), [(20_000, {"jump_bps": 80, "step_bps": 60}), (100_000, {"jump_bps": 800})]
+)
+def test_open_book__falls_through_its_breaker(path: Path, initial: int, rules: dict[str, int]) -> None:
+    """A strict breaker, or a far fall: the price walks there, the market is LIVE again, the weak account is weak."""
+    need_anvil()
+    data = demo()
+    data["markets"][0]["oracle"]["rules"] |= rules
+    data["markets"][0]["risk"] |= {"initial": initial, "maintenance": initial // 2}
+    config = parse_config(data)
+    port, roles = free_port(), devnet._addresses()
+    with devnet._node(port):
+        sender = RpcSender(f"http://127.0.0.1:{port}", dev_key(0))
+        deployment = deploy(sender, config, path, lambda _: None, devnet=True, roles=roles)
+        devnet.open_book(deployment, config)
+        found = prices_of(deployment, 0)
+        assert (found.state, found.index, found.mark) == (STATE_LIVE, *[devnet.plan_book(config).fallen] * 2)
+        purse = wallet.Wallet(deployment)
+        purse.deposit("trader", devnet.plan_book(config).deposit)
+        assert purse.liquidate("trader", purse.account("weak"), 0, 10**30)["size"] != 0
+
+
+def test_devnet__real_quote(tmp_path: Path, path: Path) -> None:
+    data = demo()
+    data["quotes"] = [{"name": "USDC", "oracle": {"rules": "off", "feeds": [real_feed(a, i) for i, a in THREE]}}]
+    spoilt = tmp_path / "spoilt.yaml"
+    spoilt.write_text(yaml.safe_dump(data))
+    result = CliRunner().invoke(devnet.main, ["--config", str(spoilt), "--out", str(path)])
+    assert (result.exit_code, path.exists()) == (1, False)
+    assert result.output == f"Error: {spoilt}: quotes[0].oracle.feeds: a devnet has mocks only; say oracle.mock\n"
+
+
 # ---- the devnet itself ---------------------------------------------------------------------------
 
 
@@ -662,13 +709,18 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@contextlib.contextmanager
-def running_devnet(path: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
-    """``python -m scripts.devnet`` as its own process, up to the last line that it prints."""
+def need_anvil() -> None:
+    """Skip where there is no anvil; in CI fail."""
     if find_anvil() is None:
         if os.environ.get("CI") == "true":
             pytest.fail("no anvil")
         pytest.skip("no anvil")
+
+
+@contextlib.contextmanager
+def running_devnet(path: Path, port: int) -> Iterator[tuple[subprocess.Popen[str], list[str]]]:
+    """``python -m scripts.devnet`` as its own process, up to the last line that it prints."""
+    need_anvil()
     command = [sys.executable, "-m", "scripts.devnet", "--port", str(port), "--out", str(path)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     try:
@@ -712,6 +764,9 @@ def test_devnet__printed_commands_work(path: Path) -> None:
         assert (healthy.exit_code, healthy.output) == (1, "Error: liquidate: refused: liquidation: healthy\n")
         moved = CliRunner().invoke(wallet.main, [*ask, "price", "CVX", "2.25"])
         assert (moved.exit_code, moved.output) == (0, "market CVX is at 2.25, LIVE\n")
+        leapt = CliRunner().invoke(wallet.main, [*ask, "price", "CVX", "3.5"])
+        told = "market CVX is at 2.25, FROZEN: it does not take 3.5 for now\n"
+        assert (leapt.exit_code, leapt.output) == (0, told)
         process.send_signal(signal.SIGINT)
         assert process.wait(timeout=20) == 0
         # The node is gone with it, and the wallet says so.

@@ -11,7 +11,17 @@ from eth_hash.auto import keccak
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from python_ref.mocks import BOMB_BYTES, FEED_BOMB, FEED_BURN_GAS, FEED_SHORT, MockFeed, MockToken, NoReturnToken
+from python_ref.mocks import (
+    BOMB_BYTES,
+    FEED_BOMB,
+    FEED_BURN_GAS,
+    FEED_EMPTY,
+    FEED_REVERT_BOMB,
+    FEED_SHORT,
+    MockFeed,
+    MockToken,
+    NoReturnToken,
+)
 from python_ref.world import Revert, World
 from tests.unit.bench import Contract, Machine
 
@@ -103,7 +113,7 @@ def test_feed__every_mode(feed: Contract) -> None:
     feed.call(ALICE, "set_answer", 5)
     model.set_answer(ALICE, 5)
     seen = []
-    for mode in range(FEED_BOMB + 2):
+    for mode in range(FEED_REVERT_BOMB + 2):
         there = outcome(lambda: feed.call(ALICE, "set_mode", mode))  # noqa: B023
         assert there == outcome(lambda: model.set_mode(ALICE, mode))  # noqa: B023
         there = outcome(lambda: feed.raw(ALICE, LATEST_ROUND_DATA))
@@ -112,7 +122,8 @@ def test_feed__every_mode(feed: Contract) -> None:
         if mode in (FEED_SHORT, FEED_BOMB):
             assert len(there) == (64 if mode == FEED_SHORT else BOMB_BYTES)
     assert seen[1:4] == [("feed: down", "reverted"), ("", "reverted"), ("", "reverted")]
-    assert seen[FEED_BOMB + 1] == seen[FEED_BOMB], "a refused mode must not stick"
+    assert seen[FEED_EMPTY] == b""
+    assert seen[FEED_REVERT_BOMB + 1] == seen[FEED_REVERT_BOMB] == ("", "reverted"), "a refused mode must not stick"
 
 
 def test_feed__burning_mode_leaves_no_gas(feed: Contract) -> None:

@@ -14,7 +14,7 @@ from python_ref.constants import PPM, STATE_DEGRADED, STATE_FROZEN, STATE_LIVE, 
 from python_ref.fixed_math import decay
 from python_ref.mocks import FEED_NORMAL, FEED_REVERT
 from python_ref.oracle_words import Book
-from python_ref.price_oracle import BASIS_TAU_S, MAX_BASIS_PPM, RESEED_S, SLOT_S, SLOTS
+from python_ref.price_oracle import MAX_BASIS_PPM, SLOT_S, SLOTS
 from scripts.chain import account, compile_source, make_chain
 from tests.unit.oracle_bench import GOVERNOR, MAJOR, PLAIN, REPORTER, STRANGER, Bench, M
 
@@ -221,7 +221,7 @@ def moved(seconds: int, **rules: int) -> Bench:
     bench = Bench(rules=replace(SMOOTH, soft=500, **rules))
     bench.poke()
     # a ring that reaches back half an hour
-    bench.run(RESEED_S + SLOT_S, 2_000 * WAD)
+    bench.run(1_800 + SLOT_S, 2_000 * WAD)
     bench.run(seconds, 1_800 * WAD)
     return bench
 
@@ -231,7 +231,7 @@ def test_reseed__after_half_an_hour_of_soft_alone() -> None:
     assert bench.state() == STATE_DEGRADED
     since = bench.book().soft_at
     assert since == bench.chain.now
-    bench.run(RESEED_S - 12, 1_800 * WAD)
+    bench.run(1_788, 1_800 * WAD)
     assert bench.book().ref > 1_980 * WAD
     bench.run(12, 1_800 * WAD)
     # all of the last 1,800 seconds at 1,800 but for the slot's reach
@@ -245,14 +245,14 @@ def test_reseed__starts_anew_when_another_doubt_comes_between() -> None:
     bench.step(12, 1_800 * WAD, 1, 2)
     assert bench.book().soft_at == 0
     bench.heal(1_800 * WAD, 0)
-    bench.run(RESEED_S, 1_800 * WAD)
+    bench.run(1_800, 1_800 * WAD)
     assert bench.book().ref > 1_950 * WAD
     bench.run(24, 1_800 * WAD)
     assert bench.book().ref < 1_810 * WAD
 
 
 def test_reseed__not_while_the_index_is_far_from_fast() -> None:
-    bench = moved(RESEED_S - 12, tau_ref=36_000)
+    bench = moved(1_788, tau_ref=36_000)
     bench.step(12, 1_700 * WAD)
     assert bench.book().soft_at != 0
     assert bench.book().fast > 1_790 * WAD
@@ -372,7 +372,7 @@ def test_basis__last_fill_of_a_second_replaces_the_others() -> None:
     for price in (1_000, 3_000, 2_004):
         tell(bench, price)
     bench.step(150, 2_000 * WAD)
-    weight = decay(150, BASIS_TAU_S)
+    weight = decay(150, 150)
     assert bench.book().basis == 2_000 * (WAD - weight) // WAD
 
 
@@ -380,7 +380,7 @@ def test_basis__of_a_negative_sample_truncates_toward_zero() -> None:
     bench = with_reporter()
     tell(bench, 1_996)
     bench.step(150, 2_000 * WAD)
-    weight = decay(150, BASIS_TAU_S)
+    weight = decay(150, 150)
     assert bench.book().basis == -(2_000 * (WAD - weight) // WAD)
 
 

@@ -15,7 +15,6 @@ from python_ref.constants import (
     WAD,
 )
 from python_ref.mocks import FEED_NORMAL, FEED_REVERT
-from python_ref.price_oracle import CONFIRM_FAR_S, CONFIRM_S, MAX_JUMP_BPS
 from tests.unit.oracle_bench import MAJOR, PLAIN, Bench
 
 W18 = (18, 18, 18)
@@ -84,7 +83,6 @@ def test_trip__gate_grows_a_bp_each_second_to_half(seconds: int, allowed: int) -
 
 
 def test_trip__gate_wider_than_half_does_not_shrink() -> None:
-    assert MAX_JUMP_BPS == 5_000
     for jump, trips in ((6_000, False), (6_001, True)):
         bench = gated(jump=6_000)
         assert (bench.step(3_600, P + P * jump // 10_000).state == STATE_FROZEN) == trips
@@ -191,7 +189,7 @@ def confirm(bench: Bench, price: int, seconds: int, every: int) -> int:
 @pytest.mark.parametrize("price", NEAR)
 def test_confirm__near_jump_takes_five_minutes(price: int) -> None:
     bench = tripped(price)
-    assert confirm(bench, price, 1_000, 20) == CONFIRM_S
+    assert confirm(bench, price, 1_000, 20) == 300
     assert bench.story[-1] == (STATE_FROZEN, STATE_RECOVERY, model.CAUSE_CONFIRMED)
     after = bench.book()
     assert (after.index, after.pending, after.pending_at) == (price, 0, 0)
@@ -200,7 +198,7 @@ def test_confirm__near_jump_takes_five_minutes(price: int) -> None:
 @pytest.mark.parametrize("price", FAR)
 def test_confirm__far_jump_takes_fifteen(price: int) -> None:
     bench = tripped(price)
-    assert confirm(bench, price, 2_000, 20) == CONFIRM_FAR_S
+    assert confirm(bench, price, 2_000, 20) == 900
     assert bench.book().index == price
 
 
@@ -269,7 +267,7 @@ def test_confirm__blindness_forgets_the_pending_price() -> None:
     bench.mode(FEED_NORMAL, 0, 1)
     bench.step(19, NEAR[0])
     assert bench.book().pending == NEAR[0]
-    assert confirm(bench, NEAR[0], 1_000, 20) == CONFIRM_S
+    assert confirm(bench, NEAR[0], 1_000, 20) == 300
 
 
 def test_confirm__distance_is_from_the_old_index_and_gate_may_grow_to_it() -> None:

@@ -18,7 +18,7 @@ from python_ref.constants import (
 )
 from python_ref.mocks import FEED_NORMAL, FEED_REVERT, FEED_SHORT
 from python_ref.oracle_words import Feed, Rules
-from python_ref.price_oracle import MAX_AGE_S, QUARANTINE, PriceOracle
+from python_ref.price_oracle import MAX_AGE_S, PriceOracle
 from python_ref.world import Revert, World
 from scripts.chain import CallReverted, make_chain
 from scripts.rules import PROFILES
@@ -302,7 +302,7 @@ def test_replace_feed__starts_in_quarantine_and_comes_to_count() -> None:
     assert bench.events == [("FeedReplaced", {"market": M, "place": 1, "feed": spare.as_tuple()})]
     bench.feeds[M][1] = spare
     seen = bench.seen(1)
-    assert (seen.code, seen.quarantine, seen.answer, seen.round) == (model.PHASE, QUARANTINE, 2_000 * 10**8, 1)
+    assert (seen.code, seen.quarantine, seen.answer, seen.round) == (model.PHASE, 3, 2_000 * 10**8, 1)
     for left in (2, 1, 0):
         assert bench.step(10, 2_000 * WAD).state == STATE_DEGRADED
         assert bench.seen(1).quarantine == left

@@ -23,7 +23,7 @@ from python_ref.constants import (
 )
 from python_ref.mocks import FEED_NORMAL, FEED_REVERT, FEED_SHORT
 from python_ref.oracle_words import Prices
-from python_ref.price_oracle import CACHE_S, FRESH_S
+from python_ref.price_oracle import CACHE_S
 from tests.unit.oracle_bench import DEVIATION, GOVERNOR, MAJOR, PLAIN, QUOTE, STRANGER, ZERO, Bench, M
 
 W18 = (18, 18, 18)
@@ -235,7 +235,7 @@ def test_age__limit_is_of_the_age_and_not_of_a_wide_feed() -> None:
 def test_age__of_a_stamp_ahead_of_the_clock_is_none() -> None:
     bench = aged((-15, -15, -15), heartbeat=1)
     assert bench.prices().state == STATE_LIVE
-    assert bench.step(15 + 1 + FRESH_S - 15).state == STATE_LIVE
+    assert bench.step(61).state == STATE_LIVE
 
 
 # ---- cache -------------------------------------------------------------------------------------------------
@@ -441,13 +441,23 @@ def test_sequencer__restart_at_the_second_of_the_last_poke_is_known() -> None:
     assert bench.step(1).state == STATE_FROZEN
 
 
-def test_sequencer__before_the_first_poke_nobody_knows() -> None:
+def test_sequencer__first_poke_ever_missed_no_restart() -> None:
     bench = Bench()
     feed = bench.feed(0)
-    bench.twin.call(bench.contracts[feed.source].name, "set_round", STRANGER, 1, 0, 1, 1, 1)
+    name = bench.contracts[feed.source].name
+    assert bench.twin.call(name, "set_round", STRANGER, 1, 1, 1, 1, 1).ok
     assert bench.reason("set_sequencer", feed.source) is None
-    assert bench.poke() == Prices(0, 0, 0, 0, 0, 0, STATE_FROZEN)
+    assert bench.poke() == Prices(0, 0, 0, 0, 0, 0, STATE_FROZEN), "down is down"
+    bench.advance(1)
+    now = bench.chain.now
+    assert bench.twin.call(name, "set_round", STRANGER, 2, 0, now, now, 2).ok
+    assert bench.poke().state == STATE_FROZEN, "restarted since"
     assert bench.step(1).state == STATE_LIVE
+    fresh = Bench()
+    feed = fresh.feed(0)
+    assert fresh.twin.call(fresh.contracts[feed.source].name, "set_round", STRANGER, 1, 0, 1, 1, 1).ok
+    assert fresh.reason("set_sequencer", feed.source) is None
+    assert fresh.poke().state == STATE_LIVE
 
 
 def test_set_sequencer__refuses_strangers_and_no_code() -> None:

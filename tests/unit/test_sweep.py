@@ -266,7 +266,7 @@ def test_main__refuses_a_directory_of_another_sweep(played: list[Job], file: Pat
 def test_main__an_attack_that_was_edited_is_another_sweep(played: list[Job], file: Path) -> None:
     assert invoke("--attacks", str(file), "--jump", "500").exit_code == 0
     file.write_text(ATTACK.replace("0.8", "0.9"))
-    assert "digests was" in invoke("--attacks", str(file), "--jump", "500").output
+    assert "scripts/attacks was" in invoke("--attacks", str(file), "--jump", "500").output
 
 
 @pytest.mark.parametrize(

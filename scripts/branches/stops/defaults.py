@@ -303,8 +303,7 @@ def buckets_inherit(chain: CoverageChain) -> int:
         scene.done("BackstopFund", "top_up", KEEPER, market, 10**4 * WAD, acted=bucket)
     sizes = (10, 10, -4, -16, -10, -5, 20)
     for who, size in enumerate(sizes):
-        for _ in range(2):
-            scene.at(0, 100 * WAD, 1_000)
+        scene.rest(0, 100 * WAD)
         scene.deposit(who, 21 * abs(size) * 10)
         buyer, seller = (who, 11) if size > 0 else (11, who)
         scene.open(0, buyer, seller, abs(size) * WAD)
@@ -313,8 +312,8 @@ def buckets_inherit(chain: CoverageChain) -> int:
     scene.refused("backstop: own account", HOUSE, "take_over", KEEPER, scene.bucket(0), 0)
     scene.refused("release: fund bucket", HOUSE, "release", KEEPER, scene.bucket(1))
     # solvent at the edge that favours it, insolvent at the index
-    for _ in range(2):
-        scene.at(1, 100 * WAD, 1_000)
+    scene.rest(1, 100 * WAD)
+    scene.set_price(0, scene.prices[0])
     scene.deposit(8, 7_200)
     scene.open(1, 8, 11, 10 * WAD)
     scene.at(1, 88_667 * WAD // 1_000)
@@ -332,10 +331,7 @@ def settlement_needed(chain: CoverageChain) -> int:
         scene.deposit(0, 20_000)
         scene.deposit(1, 20_000)
         scene.open(0, 0, 1, 50 * WAD)
-        for _ in range(2):
-            scene.at(0, 50 * WAD, 61)
-        for _ in range(2):
-            scene.at(0, 50 * WAD, 1_000)
+        scene.rest(0, 50 * WAD)
         scene.deposit(4, 20_000)
         scene.open(0, 1, 4, 50 * WAD)
         scene.at(0, 50 * WAD, 61)

@@ -62,8 +62,7 @@ def squeezed(chain: CoverageChain) -> int:
             scene.done(HOUSE, "resolve", KEEPER, scene.accounts[bankrupt], ())
             look()
             scene.step(HOUSE, "rebase_claims", KEEPER)
-            for _ in range(2):
-                scene.at(0, 100 * WAD, 1_000)
+            scene.rest(0, 100 * WAD)
         for account in (scene.accounts[0], bucket):
             scene.step(HOUSE, "settle", KEEPER, account, 0)
         scene.finish()
@@ -434,8 +433,8 @@ def worn_band(chain: CoverageChain) -> int:
     for i in range(160):
         newcomer, bankrupt = put(f"newcomer {i}", 25 * 10**27), put(f"bankrupt {i}", 8 * 10**28)
         mate = put(f"mate {i}", 25 * 10**27)
-        for _ in range(2):
-            scene.advance(1_000)
+        for seconds in (1, 3_500, 3_500):
+            scene.advance(seconds)
             scene.system.set_price(0, WAD)
         outcome = scene.twin.call(HOUSE, "fill", FILLER, 0, newcomer, bankrupt, 10**30, WAD, 0)
         if not outcome.ok:

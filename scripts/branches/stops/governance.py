@@ -123,50 +123,6 @@ def raw_getters(chain: CoverageChain) -> int:
     return scene.calls
 
 
-def feeds_that_will_not_do(chain: CoverageChain) -> int:
-    """What the oracle refuses to be told, and a market that it knows nothing of."""
-    scene = Scene(chain)
-    good = tuple(scene.address(scene.system.feed_name(0, i)) for i in range(3))
-    ages, decimals = (3_600,) * 3, (8,) * 3
-
-    def refuse(reason: str, *args: object, market: int = 0, sender: str = GOVERNOR) -> None:
-        scene.refused(reason, "PriceOracle", "set_feeds", sender, market, *args)
-
-    refuse("oracle: not governor", good, decimals, ages, 500, 10, sender=STRANGER)
-    refuse("oracle: no such market", good, decimals, ages, 500, 10, market=16)
-    refuse("oracle: outlier_bps", good, decimals, ages, 0, 10)
-    refuse("oracle: outlier_bps", good, decimals, ages, 10_001, 10)
-    refuse("oracle: width_bps", good, decimals, ages, 500, 5_001)
-    refuse("oracle: feed is no contract", (good[0], NOBODY, good[2]), decimals, ages, 500, 10)
-    refuse("oracle: same feed twice", (good[0], good[1], good[0]), decimals, ages, 500, 10)
-    refuse("oracle: feed decimals", good, (8, 19, 8), ages, 500, 10)
-    refuse("oracle: feed max_age", good, decimals, (3_600, 0, 3_600), 500, 10)
-    refuse("oracle: feed max_age", good, decimals, (3_600, 10**9, 3_600), 500, 10)
-    refuse("oracle: other decimals", good, (8, 8, 18), ages, 500, 10)
-    mute = (good[0], scene.system.addresses["LiquidationEngine"], good[2])
-    # the model knows feeds only; that a contract without `decimals` is refused shows on the chain alone
-    args = (0, mute, decimals, ages, 500, 10)
-    reason = chain.call(GOVERNOR, scene.address("PriceOracle"), "set_feeds", *args).reason
-    assert reason == "oracle: no decimals", reason
-    scene.refused("oracle: not governor", "PriceOracle", "set_governor", STRANGER, STRANGER)
-    scene.refused("oracle: no governor", "PriceOracle", "set_governor", GOVERNOR, ZERO)
-    for function in ("prices", "poke"):
-        scene.done("PriceOracle", function, KEEPER, 9)
-    scene.ask("PriceOracle", "peek", 9)
-    scene.ask("PriceOracle", "peek", 0)
-    scene.advance(60)
-    scene.ask("PriceOracle", "peek", 0)
-    scene.done("PriceOracle", "set_feeds", GOVERNOR, 9, good, decimals, ages, 500, 10)
-    # feeds that have not been read yet, and cannot be
-    for feed in range(3):
-        scene.feed(0, feed, "set_mode", 1)
-    scene.done("PriceOracle", "poke", KEEPER, 9)
-    scene.done("PriceOracle", "prices", KEEPER, 9)
-    scene.ask("PriceOracle", "peek", 9)
-    scene.finish()
-    return scene.calls
-
-
 def little_gas(chain: CoverageChain) -> int:
     """A caller who hands on too little gas is refused before a feed can be made to fail. Gas has no model."""
     scene = Scene(chain)

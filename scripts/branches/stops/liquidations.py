@@ -92,7 +92,6 @@ def takers(chain: CoverageChain) -> int:
         scene.advance(13)
         scene.set_price(1, scene.prices[1])
         scene.step("PriceOracle", "poke", KEEPER, 0)
-        take(2, "market: not live")
         scene.feed(0, 2, "set_mode", 0)
         for feed in range(3):
             scene.feed(2, feed, "set_mode", 0)
@@ -159,7 +158,5 @@ def reducing_takers(chain: CoverageChain) -> int:
 
 def set_width(scene: Scene, width_bps: int) -> None:
     """Another interval for market 0."""
-    feeds = tuple(scene.address(scene.system.feed_name(0, i)) for i in range(3))
-    args = (0, feeds, (18,) * 3, (3_600,) * 3, 500, width_bps)
-    scene.done("PriceOracle", "set_feeds", GOVERNOR, *args)
+    scene.done("PriceOracle", "set_feeds", GOVERNOR, 0, *scene.system.feed_args(0, width_bps=width_bps))
     scene.at(0, 100 * WAD)
