@@ -16,7 +16,7 @@ def number(value: float) -> str:
     sign = MINUS if value < 0 else ""
     if size < 0.01:
         return "0"
-    for unit, letter in ((1e9, "B"), (1e6, "M"), (1e3, "k")):
+    for unit, letter in ((1e12, "T"), (1e9, "B"), (1e6, "M"), (1e3, "k")):
         if size >= 1e15:
             return f"{sign}{size:.0e}"
         if size >= 0.9995 * unit:
@@ -74,14 +74,14 @@ def not_live(run: Run) -> float:
 METRICS: dict[str, tuple[str, Callable[[Any], str]]] = {
     "attacker_profit": ("attacker's profit", money),
     "wrongful_count": ("accounts closed though healthy at the true price", str),
-    "wrongful_notional": ("their size", money),
-    "double_liq": ("of them closed on both sides", str),
+    "wrongful_notional": ("size wrongfully closed", money),
+    "double_liq": ("accounts wrongfully closed on both sides", str),
     "bad_debt": ("bad debt", money),
-    "late_liq_bad_debt": ("of it by closing too late", money),
+    "late_liq_bad_debt": ("bad debt from closing too late", money),
     "insurance_drawdown": ("most that the fund lost", money),
     "adl_count": ("accounts deleveraged", str),
-    "adl_notional": ("their size", money),
-    "adl_regret": ("what deleveraging cost them", money),
+    "adl_notional": ("size deleveraged", money),
+    "adl_regret": ("what deleveraging cost", money),
     "overcredit_peak": ("credit given above the true price, at most", percent),
     "mark_err_peak": ("error of the mark, at most", percent),
     "mark_err_area": ("error of the mark × time", lambda value: f"{number(value)} s"),

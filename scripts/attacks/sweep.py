@@ -126,7 +126,7 @@ def _parameters(command: Any) -> Any:
 @click.command(context_settings={"show_default": True})
 @_parameters
 @click.option("--attacks", "names", default=",".join(ATTACKS), help="numbers or files, with all their variants")
-@click.option("--points", "count", type=click.IntRange(0), default=40, help="drawn from the grid; 0: all of it")
+@click.option("--points", "count", type=click.IntRange(0), default=24, help="drawn from the grid; 0: all of it")
 @click.option("--seed", type=click.IntRange(0), default=1, help="of the draw")
 @click.option("--seeds", type=click.IntRange(1), default=1, help="runs of each attack, with different noise")
 @click.option("--budget", type=click.FloatRange(0), default=0.0, help="seconds after which to stop; 0: none")

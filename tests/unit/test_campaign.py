@@ -19,18 +19,20 @@ from click.testing import CliRunner
 from click.testing import Result as Ran
 from distributed import Client, LocalCluster
 
+from python_ref import constants as c
 from python_ref import margin
 from python_ref.ideal import IdealFollower
-from python_ref.invariants import Snapshot
-from python_ref.world import Key, World
+from python_ref.invariants import Snapshot, inv_13_states_allow, inv_16_quorum_agrees
+from python_ref.world import Event, Key, World
 from scripts.campaign import __main__ as command
 from scripts.campaign import workers
 from scripts.campaign.journal import Journal, JournalError
+from scripts.campaign.operations import Operations
 from scripts.campaign.reasons import reasons
-from scripts.campaign.regimes import BY_NAME, REGIMES
+from scripts.campaign.regimes import BY_NAME, ORACLES, REGIMES, varied
 from scripts.campaign.replay import replay
 from scripts.campaign.seed import Pulse, Result, Task, run_seed
-from scripts.campaign.setup import Setup
+from scripts.campaign.setup import ALT, MAJOR, OFF, Setup
 from scripts.campaign.steering import Steering
 from scripts.campaign.summary import Summary, coverage_errors, merge
 from scripts.campaign.versions import digests
@@ -129,6 +131,109 @@ def test_run_seed__notices_an_exact_ledger_that_goes_its_own_way(monkeypatch: py
     failure = run_seed(SHORT, 9).failure
     assert failure is not None
     assert failure.finding.kind == "drift"
+
+
+ORACLE_TASK = Task(150, regimes=("quotes", "custody", "settlement"))
+
+
+@pytest.fixture(scope="module")
+def priced() -> Operations:
+    """A walk in markets with a quote and an uptime feed, and one position."""
+    regime = BY_NAME["quotes"]
+    ops = Operations(make_chain("revm"), regime.setup, traders=2, seconds=0)
+    for who in range(2):
+        ops.deposit(who, 10_000_000)
+    assert ops.trade(0, 0, 1, 1_000, 0, 0, 0)
+    return ops
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_run_seed__walks_of_the_oracle_agree_and_repeat(seed: int) -> None:
+    first, again = run_seed(ORACLE_TASK, seed), run_seed(ORACLE_TASK, seed)
+    assert first.failure is None, first.failure
+    assert first.digest == again.digest
+    assert first.outcomes["PriceOracle.poke: ok"] > 20
+
+
+def test_inv_16__notices_an_index_that_its_feeds_do_not_bear(priced: Operations) -> None:
+    """The index is right; then one feed after the other would have said something else."""
+    world, names = priced.twin.world, {feed.source: name for feed, name in zip(priced.feeds(0), priced.sources(0))}
+    inv_16_quorum_agrees(world, 0, names)
+    right = dict(world.words)
+    try:
+        for name in priced.sources(0)[:2]:
+            world.words[name, "answer"] = world.get((name, "answer")) * 2
+        inv_16_quorum_agrees(world, 0, names)
+        for variable, wrong in (("answer", 1), ("decimals", 6), ("mode", 1), ("updated_at", 5)):
+            name = priced.sources(0)[2]
+            held, world.words[name, variable] = world.get((name, variable)), wrong
+            with pytest.raises(AssertionError, match="of the 5 feeds of book 0 2 agree"):
+                inv_16_quorum_agrees(world, 0, names)
+            world.words[name, variable] = held
+        group = 0xF << 232
+        for place in range(5):
+            world.words["PriceOracle", "feeds", 0, place] &= ~group
+        with pytest.raises(AssertionError, match="one provider alone"):
+            inv_16_quorum_agrees(world, 0, names)
+    finally:
+        world.words.clear()
+        world.words.update(right)
+
+
+def test_inv_13__notices_what_the_state_of_a_market_forbids(priced: Operations) -> None:
+    before = priced.seen
+    a, b = priced.accounts
+    states = dict.fromkeys(range(3), c.STATE_LIVE)
+    traded = Event("ClearingHouse", "Traded", {"market": 0, "buyer": a, "seller": b})
+    inv_13_states_allow(before, before, [traded], states)
+    for state in (c.STATE_FROZEN, c.STATE_SETTLEMENT):
+        with pytest.raises(AssertionError, match=f"Traded in state {state}"):
+            inv_13_states_allow(before, before, [traded], {**states, 0: state})
+    empty = Snapshot(World())
+    grown = priced.seen
+    flat = Snapshot(World())
+    flat.__dict__["all_legs"] = {}
+    flat.__dict__["markets"] = grown.markets
+    for state in (c.STATE_DEGRADED, c.STATE_RECOVERY):
+        with pytest.raises(AssertionError, match="went to"):
+            inv_13_states_allow(flat, grown, [traded], {**states, 0: state})
+    with pytest.raises(AssertionError, match="in market 0"):
+        inv_13_states_allow(grown, empty, [], {**states, 0: c.STATE_FROZEN})
+    withdrawn = Event("ClearingHouse", "Withdrawn", {"account": a})
+    inv_13_states_allow(grown, grown, [withdrawn], {**states, 0: c.STATE_DEGRADED})
+    for state in (c.STATE_FROZEN, c.STATE_RECOVERY, c.STATE_SETTLEMENT):
+        with pytest.raises(AssertionError, match=f"Withdrawn from .* in state {state}"):
+            inv_13_states_allow(grown, grown, [withdrawn], {**states, 0: state})
+    held = abs(grown.leg(a, 0).size)
+    for size, fine in (((held + 1) // 2, True), (held, False)):
+        liquidated = Event("ClearingHouse", "Liquidated", {"market": 0, "account": a, "size": size})
+        if fine:
+            inv_13_states_allow(grown, grown, [liquidated], {**states, 0: c.STATE_DEGRADED})
+        else:
+            with pytest.raises(AssertionError, match="liquidated"):
+                inv_13_states_allow(grown, grown, [liquidated], {**states, 0: c.STATE_DEGRADED})
+
+
+def test_judge__notices_a_call_that_a_feed_made_revert(priced: Operations) -> None:
+    judge = priced.judge
+    judge.refused("ClearingHouse", "fill", "market: frozen")
+    for contract, function, reason in (("PriceOracle", "poke", ""), ("ClearingHouse", "fill", "feed: down")):
+        with pytest.raises(AssertionError, match="INV-16"):
+            judge.refused(contract, function, reason)
+
+
+def test_varied__turns_through_feeds_and_rules_but_not_where_a_regime_is_about_them() -> None:
+    plain, own = BY_NAME["trading"], BY_NAME["quotes"]
+    seen = {(v.specs[0].n_feeds, v.specs[0].rules) for v in (varied(plain, turn) for turn in range(len(ORACLES)))}
+    assert {n for n, _ in seen} == {3, 5, 7}
+    assert {rules.jump for _, rules in seen} == {OFF.jump, MAJOR.jump, ALT.jump}
+    assert varied(plain, 0).specs == plain.setup.specs
+    assert all(varied(own, turn).specs == own.setup.specs for turn in range(len(ORACLES)))
+
+
+def test_setup__survives_json_with_quotes_rules_and_an_uptime_feed() -> None:
+    for regime in REGIMES:
+        assert Setup.from_dict(json.loads(json.dumps(regime.setup.as_dict()))) == regime.setup
 
 
 def test_regimes__name_moves_and_marks_that_exist() -> None:

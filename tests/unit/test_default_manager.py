@@ -407,7 +407,8 @@ def test_resolve__funding_is_accrued_first(system: System, side: int) -> None:
         ok(system.trade(QUEUE, C, D, WAD, PRICE * (1_000 + side * 15) // 1_000))
         system.twin.advance(3_600)
         system.set_price(QUEUE, PRICE)
-    system.twin.advance(2 * c.FUNDING_PERIOD_S)
+    # long enough that the last fill's premium, which the mark leans on, does not save him
+    system.twin.advance(4 * c.FUNDING_PERIOD_S)
     system.set_price(QUEUE, PRICE)
     deficit = -(exposure(system, A).e_index // WAD)
     assert deficit > 0, "bankrupt by funding alone: the price never moved"
