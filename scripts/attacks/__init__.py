@@ -2,7 +2,8 @@
 
 ``naive`` has NaiveOracle, ``typical`` StalenessOracle, ``defended`` PriceOracle; all else is the same. The catalogue is
 ``library/``: ``make attacks`` plays all, ``make attack NAME=a02`` those whose name begins so, and
-``make attack NAME=mine.yaml`` a file of your own. The results lie in ``.build/attacks/results.json``.
+``make attack NAME=mine.yaml`` a file of your own. The results of all lie in ``.build/attacks/results.json``, of some in
+``last.json`` beside it; ``python -m scripts.attacks.report`` makes a page of such a file.
 
 One full example; every key but title, source, length and market (with a truth) may be left out::
 

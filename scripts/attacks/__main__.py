@@ -57,11 +57,13 @@ def _found(name: str) -> list[Path]:
 )
 @click.option("--jobs", type=click.IntRange(1, 64), default=1, show_default=True, help="attacks at the same time")
 @click.option(
-    "--out", type=click.Path(path_type=Path, dir_okay=False), default=RESULTS, help="where the runs are written"
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="where the runs are written: .build/attacks/results.json of all, last.json of some",
 )
 @click.option("--events", is_flag=True, help="tell what happened in every run")
 def main(
-    names: tuple[str, ...], backend: str, deployments: tuple[str, ...], jobs: int, out: Path, events: bool
+    names: tuple[str, ...], backend: str, deployments: tuple[str, ...], jobs: int, out: Path | None, events: bool
 ) -> None:
     """Play attacks (NAMES: the beginning of a name like a02, or a file of your own; all if none is given)."""
     console = Console(highlight=False, markup=False, emoji=False)
@@ -75,14 +77,22 @@ def main(
     failed = False
     with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
         bar = progress.add_task("deploying", total=len(work))
-        try:
-            for done in results(work, jobs):
+        for done in results(work, jobs):
+            if isinstance(done, Failed):
+                errors.print(f"{done.name}: {done.why}")
+                failed = True
+                name = done.name
+            else:
                 runs += done
-                progress.update(bar, advance=1, description=title(done[0].attack, done[0].variant))
-        except Failed as error:
-            errors.print(str(error))
-            failed = True
-    write(runs, out)
+                name = title(done[0].attack, done[0].variant)
+            progress.update(bar, advance=1, description=name)
+            if not console.is_terminal:
+                console.print(f"played: {name}", style="dim")
+    out = out or (RESULTS.with_name("last.json") if names else RESULTS)
+    try:
+        write(runs, out)
+    except OSError as error:
+        raise click.UsageError(f"--out {out}: {error.strerror}") from None
     if events:
         for run in runs:
             _tell(console, run)

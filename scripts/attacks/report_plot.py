@@ -6,17 +6,16 @@ The figures are plotly's, as plain data; the page draws each when it comes into 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from html import escape
 from math import ceil, floor, log10
 from typing import Any
 
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from scripts.attacks.report_series import area, line, sample, spans, thin, union
+from scripts.attacks.report_marks import Legend, is_shown, marks
+from scripts.attacks.report_series import area, line, short, spans, thin, union
 from scripts.attacks.report_text import number, seconds
-from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Happening, Run
+from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Run
 
 PRICES = 320
 """Height of the prices, pixels."""
@@ -28,12 +27,6 @@ WIDTH, LETTER = 340, 7.0
 """Of one of three charts on a screen of 1280, and of a letter in the band; pixels."""
 LOGARITHMIC = 4.0
 """Prices that differ by more than this factor are drawn on a logarithmic axis."""
-MARKS = 150
-"""Events of one kind drawn in one chart; of more, an even sample."""
-COUNTED = 20
-"""Marks of one kind in one chart that have their number beside them; the pointer tells it in any case."""
-TOLD = 12
-"""Events told where a mark stands for many."""
 INK = "#1b1f24"
 
 LINES = {
@@ -47,34 +40,6 @@ STATE_COLOURS = {0: "#cfeee0", 1: "#f6d67a", 2: "#7db7e8", 3: "#e2b4d2", 4: "#a6
 STATE_ORDER = (0, 1, 3, 2, 4, -1)
 CODE_ORDER = (0, *range(1, len(CODES)), -1)
 HEALTHY, BROKEN, UNKNOWN = "#e6ebf0", "#e08a72", "#ffffff"
-
-
-@dataclass(frozen=True)
-class Kind:
-    """How events are marked."""
-
-    name: str
-    symbol: str
-    colour: str
-    size: int = 9
-    shown: bool = True  # at first; the legend shows and hides
-    count: str = "middle right"  # where the number stands, if the mark is for several
-
-
-WRONGFUL = Kind("wrongfully closed", "x", "#b00020", 10)
-UNDULY = Kind("deleveraged for a wrongful closing", "diamond-open", "#b00020", 15, count="bottom center")
-KINDS = {
-    "liquidation": Kind("liquidation", "triangle-down", "#6b3f9c"),
-    "takeover": Kind("inherited by the fund", "pentagon", "#0a6b57"),
-    "adl": Kind("deleveraged (ADL)", "diamond-open", "#b07400", 15, count="bottom center"),
-    "resolve": Kind("default resolved", "square", "#4a4a4a", 8),
-    "rebase": Kind("claims cut", "star", "#a0006d", 11),
-    "trade": Kind("trade of an actor", "circle-open", "#005b8f", 7),
-    "move": Kind("deposit, withdrawal, transfer", "diamond-open", "#005b8f", 8, shown=False),
-    "refused": Kind("refused", "line-ns-open", "#8a1f1f", 9, shown=False),
-    "blocked": Kind("blocked by the oracle", "x-thin-open", "#8a1f1f", 8, count="top center"),
-}
-"""What is marked on the prices; changes of state are in the band."""
 
 
 def figure(runs: Sequence[Run]) -> dict[str, Any]:
@@ -98,7 +63,7 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
         shared_yaxes="rows",
     )
     scale, unit = _time_unit(max(_end(run) for run in runs))
-    legend = _Legend()
+    legend = Legend()
     for column, name in enumerate(DEPLOYMENTS, 1):
         run = by_name.get(name)
         if run is None:
@@ -108,7 +73,7 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
             continue
         for trace in _prices(run, scale, legend):
             drawing.add_trace(trace, row=1, col=column)
-        for trace in _events(run, scale, legend):
+        for trace in marks(run, scale, legend):
             drawing.add_trace(trace, row=1, col=column)
         drawing.add_trace(_band(run, rows, scale, unit), row=2, col=column)
         _faults(drawing, run, column, scale)
@@ -148,33 +113,21 @@ def figure(runs: Sequence[Run]) -> dict[str, Any]:
     return drawing.to_plotly_json()
 
 
-class _Legend:
-    """One entry for each name, whichever column it comes up in first; it shows and hides all columns'."""
-
-    def __init__(self) -> None:
-        self._known: set[str] = set()
-
-    def __call__(self, name: str) -> dict[str, Any]:
-        first = name not in self._known
-        self._known.add(name)
-        return {"name": name, "legendgroup": name, "showlegend": first}
-
-
-def _prices(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
+def _prices(run: Run, scale: float, legend: Legend) -> list[go.Scatter]:
     drawn = [run.truth, run.index, run.mark, run.low, run.high, run.credit_low, run.credit_high, run.state]
     kept = thin(drawn)
-    times, end = [_short(run.t[i] / scale) for i in kept], _short(_end(run) / scale)
+    times, end = [short(run.t[i] / scale) for i in kept], short(_end(run) / scale)
     there = [run.state[i] >= 0 for i in kept]
 
-    def short(values: Sequence[float]) -> list[float]:
-        return [_short(values[i]) for i in kept]
+    def thinned(values: Sequence[float]) -> list[float]:
+        return [short(values[i]) for i in kept]
 
     def steps(values: Sequence[float], **more: Any) -> go.Scatter:
         style = {"shape": "hv", **more.pop("line")}
-        x, y = line(times, short(values), [True] * len(kept) if values is run.truth else there, end)
+        x, y = line(times, thinned(values), [True] * len(kept) if values is run.truth else there, end)
         return go.Scatter(x=x, y=y, mode="lines", line=style, **more)
 
-    x, y = area(times, short(run.low), short(run.high), there, end)
+    x, y = area(times, thinned(run.low), thinned(run.high), there, end)
     interval = {"line": {"color": "#56b4e9", "width": 0.6}, "fill": "toself", "fillcolor": "rgba(86,180,233,0.28)"}
     credit = {"color": "#7b8794", "width": 1.1, "dash": "dot"}
     found = [_answers(run, scale, legend)] if run.feeds else []
@@ -195,78 +148,19 @@ def _prices(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
     return found
 
 
-def _answers(run: Run, scale: float, legend: _Legend) -> go.Scatter:
+def _answers(run: Run, scale: float, legend: Legend) -> go.Scatter:
     """What every feed answered, as one trace of thin lines."""
     x: list[float | None] = []
     y: list[float | None] = []
     for values in zip(*run.feeds, strict=True):
         kept = thin([values])
-        prices = [_short(values[i]) for i in kept]
-        times = [_short(run.t[i] / scale) for i in kept]
-        more = line(times, prices, [price != 0 for price in prices], _short(_end(run) / scale))
+        prices = [short(values[i]) for i in kept]
+        times = [short(run.t[i] / scale) for i in kept]
+        more = line(times, prices, [price != 0 for price in prices], short(_end(run) / scale))
         x += more[0]
         y += more[1]
     style = {"color": "#8a949e", "width": 0.9, "shape": "hv"}
     return go.Scatter(x=x, y=y, mode="lines", line=style, hoverinfo="skip", **legend("answers of the feeds"))
-
-
-def _events(run: Run, scale: float, legend: _Legend) -> list[go.Scatter]:
-    """What happened, by kind; what happened at one time and price is one mark with a number beside it."""
-    groups: dict[Kind, dict[tuple[float, float], list[Happening]]] = {}
-    for event in run.events:
-        kind = kind_of(event)
-        if kind is not None:
-            groups.setdefault(kind, {}).setdefault((event.t, _height(run, event)), []).append(event)
-    found = []
-    for kind in sorted(groups, key=lambda kind: -kind.size):  # small marks lie on great ones
-        shown = sample(list(groups[kind].items()), MARKS)
-        is_open = kind.symbol.endswith("open")
-        found.append(
-            go.Scatter(
-                x=[_short(t / scale) for (t, _), _ in shown],
-                y=[_short(price) for (_, price), _ in shown],
-                mode="markers+text",
-                marker={
-                    "symbol": kind.symbol,
-                    "size": kind.size,
-                    "color": kind.colour,
-                    "line": {"width": 1.4 if is_open else 0.8, "color": kind.colour if is_open else "#ffffff"},
-                },
-                text=[f" ×{len(events)}" if len(events) > 1 and len(shown) <= COUNTED else "" for _, events in shown],
-                textposition=kind.count,
-                textfont={"size": 10, "color": kind.colour},
-                hovertext=[_tell_all(events) for _, events in shown],
-                hovertemplate=f"<b>{kind.name}</b> at %{{x}}<br>%{{hovertext}}<extra></extra>",
-                visible=True if kind.shown else "legendonly",
-                cliponaxis=False,
-                **legend(kind.name),
-            )
-        )
-    return found
-
-
-def kind_of(event: Happening) -> Kind | None:
-    """How an event is marked; None if it is not."""
-    if event.wrongful:
-        return UNDULY if event.kind == "adl" else WRONGFUL
-    return KINDS.get(event.kind)
-
-
-def _height(run: Run, event: Happening) -> float:
-    """The price of an event, or where it has none the mark then, or the truth."""
-    if event.price > 0:
-        return event.price
-    at = max((i for i, t in enumerate(run.t) if t <= event.t), default=0)
-    return run.mark[at] if run.state[at] >= 0 else run.truth[at]
-
-
-def _tell_all(events: Sequence[Happening]) -> str:
-    told = [_tell(event) for event in events[:TOLD]]
-    return "<br>".join(told + ([f"and {len(events) - TOLD} more"] if len(events) > TOLD else []))
-
-
-def _tell(event: Happening) -> str:
-    return escape(event.text if event.account in event.text else f"{event.account}: {event.text}")
 
 
 def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
@@ -277,8 +171,8 @@ def _band(run: Run, rows: Sequence[str], scale: float, unit: str) -> go.Bar:
         if row != "state" and max(values) < 0:
             continue  # a deployment that does not judge its feeds
         for span in spans(run.t, values, _end(run), order):
-            starts.append(_short(span.start / scale))
-            lengths.append(_short(span.length / scale))
+            starts.append(short(span.start / scale))
+            lengths.append(short(span.length / scale))
             names.append(row)
             if row == "state":
                 name = STATES[span.value] if span.value >= 0 else "no answer"
@@ -314,8 +208,8 @@ def _faults(drawing: go.Figure, run: Run, column: int, scale: float) -> None:
     spans_of = [fault_span(fault, run) for fault in run.faults]
     for start, end in union([span for span in spans_of if span[0] < span[1]]):
         drawing.add_vrect(
-            x0=_short(start / scale),
-            x1=_short(end / scale),
+            x0=short(start / scale),
+            x1=short(end / scale),
             fillcolor="#b00020",
             opacity=0.08,
             line_width=0,
@@ -331,7 +225,7 @@ def _faults(drawing: go.Figure, run: Run, column: int, scale: float) -> None:
     for start, places in beginning.items():
         drawing.add_annotation(
             text=" ".join(places),
-            x=_short(start / scale),
+            x=short(start / scale),
             xref=f"x{axis}",
             xanchor="left",
             y=1,
@@ -405,13 +299,8 @@ def _extremes(runs: Sequence[Run]) -> tuple[float, float]:
     for run in runs:
         for series in (run.index, run.mark, run.low, run.high):
             values += [price for price, state in zip(series, run.state, strict=True) if state >= 0]
-    values += [event.price for run in runs for event in run.events if event.price > 0 and _shown(event)]
+    values += [event.price for run in runs for event in run.events if event.price > 0 and is_shown(event)]
     return min(values), max(values)
-
-
-def _shown(event: Happening) -> bool:
-    kind = kind_of(event)
-    return kind is not None and kind.shown
 
 
 def _feeds(run: Run) -> int:
@@ -429,8 +318,3 @@ def _time_unit(length: float) -> tuple[float, str]:
         if length > 3 * unit:
             return unit, name
     return 1.0, "seconds"
-
-
-def _short(value: float) -> float:
-    """Seven digits: more could not be seen."""
-    return float(f"{value:.7g}")

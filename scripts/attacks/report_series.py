@@ -123,3 +123,8 @@ def sample(items: Sequence[Any], most: int) -> list[Any]:
     if len(items) <= most:
         return list(items)
     return [items[i * (len(items) - 1) // (most - 1)] for i in range(most)]
+
+
+def short(value: float) -> float:
+    """Seven digits: more could not be seen."""
+    return float(f"{value:.7g}")

@@ -70,19 +70,19 @@ class Metrics:
     wrongful_count: int = 0  # closings, wholly or in part, of accounts healthy at the true price; once per account
     wrongful_notional: float = 0.0  # their size at the true price
     double_liq: int = 0  # accounts wrongfully closed whose opposite side was wrongfully closed, too
-    late_liq_bad_debt: float = 0.0  # part of bad_debt of accounts that were bankrupt at truth before they were judged
-    bad_debt: float = 0.0  # what bankrupts lacked when resolved: deficit of every receipt
+    late_liq_bad_debt: float = 0.0  # part of bad_debt of accounts that were bankrupt at truth, too, when resolved
+    bad_debt: float = 0.0  # what bankrupts lacked when resolved, at the deployment's index, or lack at the end
     insurance_drawdown: float = 0.0  # most that the fund was below its start, at the true price
     adl_count: int = 0  # accounts deleveraged
     adl_notional: float = 0.0  # their size at the true price
-    adl_regret: float = 0.0  # what they would have had at the true price of ten minutes later
-    overcredit_peak: float = 0.0  # highest credit price over truth, less one, longs at credit_low, shorts mirrored
-    mark_err_peak: float = 0.0  # highest |mark/truth - 1|
+    adl_regret: float = 0.0  # what they would have had more at the mean truth of the ten minutes after
+    overcredit_peak: float = 0.0  # while LIVE: highest credit_low / truth - 1, or truth / credit_high - 1
+    mark_err_peak: float = 0.0  # highest |mark / truth - 1| while the mark is used (not FROZEN)
     mark_err_area: float = 0.0  # its integral over time, seconds
     time_in_state: list[float] = field(default_factory=lambda: [0.0] * 5)  # seconds, by state
     t_detect: float | None = None  # seconds from the first fault to the first state that is not LIVE
     t_recover: float | None = None  # seconds from the end of the last fault to LIVE for good
-    user_lockout_seconds: float = 0.0  # seconds in which an account with a position could not reduce it
+    user_lockout_seconds: float = 0.0  # seconds of FROZEN or of an oracle that reverts, with positions open
     gas_poke_max: float | None = None  # dearest poke, gas of the receipt
 
 

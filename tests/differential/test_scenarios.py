@@ -11,6 +11,7 @@ import pytest
 from scripts import demo
 from scripts.chain import Chain
 from scripts.scenario import POLICIES, Result, ScenarioFailed, load, parse, play
+from scripts.scenario.report import to_json
 from scripts.scenario.runner import Player
 
 FILES = sorted((Path(__file__).parent.parent / "scenarios").glob("*.yaml"))
@@ -88,9 +89,31 @@ def test_demo__who_is_deleveraged_depends_on_the_policy(open_chain: Callable[[st
     assert max(totals.values()) - min(totals.values()) < 10**6
 
 
+def test_fat_finger__tells_every_state(chain: Chain) -> None:
+    """The whole way of the breaker is told in order, each with its cause, and the report ends with the state."""
+    result = play(load(FILES[0].with_name("fat_finger.yaml")), chain)
+
+    rows = [(row.what, row.who) for stage in result.stages for row in stage.rows if "→" in row.what]
+    assert rows == [
+        ("LIVE → FROZEN", "BTC: the price jumped"),
+        ("FROZEN → RECOVERY", "BTC: the feeds are back where they were"),
+        ("RECOVERY → DEGRADED", "BTC: the time to add margin is over"),
+        ("DEGRADED → LIVE", "BTC: nothing was wrong for long enough"),
+    ]
+    told = [row.what for stage in result.stages for row in stage.rows if row.what.startswith("price")]
+    assert {"price", "price, FROZEN", "price, RECOVERY", "price, DEGRADED"} == set(told)
+    assert to_json(result)["markets"] == {"BTC": {"state": "LIVE", "index": "43500", "mark": "43500"}}
+
+
 @pytest.mark.parametrize(
     ("step", "complaint"),
     [
+        ("- expect: {markets: {CVX: {state: FROZEN}}}", "markets.CVX.state: is LIVE, expected FROZEN"),
+        ("- expect: {markets: {CVX: {high: 100}}}", "markets.CVX.high: is 100.1, expected 100"),
+        ("- settle_market: {market: CVX}", "settle_market: refused: 'oracle: not settleable'"),
+        ("- claim: {account: bob, market: CVX}", "claim: refused: 'claim: not settled'"),
+        ("- tighten_rules: {market: CVX, rules: {tau_ref: 1 h}}", "tighten_rules: refused: 'oracle: loosens'"),
+        ("- replace_feed: {market: CVX, feed: 0}", "replace_feed: refused: 'oracle: not replaceable'"),
         ("- expect: {accounts: {alice: {size: {CVX: 9}}}}", "expect.accounts.alice.size.CVX: is 10, expected 9"),
         ("- expect: {accounts: {bob: {equity: {above: 1_000}}}}", "bob.equity: is 1000, expected above 1000"),
         ("- expect: {bad_debt: {is: 1, within: 0.5}}", "bad_debt: is 0, expected 1 ± 0.5"),

@@ -17,7 +17,8 @@ from click.testing import CliRunner
 
 from scripts.attacks import report_text as text
 from scripts.attacks.report import ACCOUNTS, ResultsError, load, main, page
-from scripts.attacks.report_plot import KINDS, MARKS, UNDULY, WRONGFUL, figure
+from scripts.attacks.report_marks import KINDS, MARKS, UNDULY, WRONGFUL
+from scripts.attacks.report_plot import figure
 from scripts.attacks.report_series import Span, area, line, sample, spans, thin, union
 from scripts.attacks.report_verdict import CONTROL, DIFFERS, HARMED, HELD, LOST, MEANING, NOT_RUN, Worst, attacks
 from scripts.attacks.result import DEPLOYMENTS, Expectation, Happening, Metrics, Run, write

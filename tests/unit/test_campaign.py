@@ -157,7 +157,7 @@ def test_run_seed__walks_of_the_oracle_agree_and_repeat(seed: int) -> None:
 
 def test_inv_16__notices_an_index_that_its_feeds_do_not_bear(priced: Operations) -> None:
     """The index is right; then one feed after the other would have said something else."""
-    world, names = priced.twin.world, {feed.source: name for feed, name in zip(priced.feeds(0), priced.sources(0))}
+    world, names = priced.twin.world, priced.judge._sources
     inv_16_quorum_agrees(world, 0, names)
     right = dict(world.words)
     try:
