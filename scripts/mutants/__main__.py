@@ -19,7 +19,7 @@ from scripts.mutants import report
 from scripts.mutants.equivalent import EquivalentError, load
 from scripts.mutants.odd import REGIMES
 from scripts.mutants.operators import Mutant, all_mutants
-from scripts.mutants.runner import groups, run
+from scripts.mutants.runner import confirm, groups, run
 from scripts.mutants.source import SUBSYSTEMS, modules
 from scripts.mutants.state import CONFIRMED, SURVIVED, State
 from scripts.mutants.suite import DIRECTED, SCENARIOS, Suite, digest_of, directed, odd_walks, walks
@@ -38,6 +38,7 @@ SEEDS, STEPS = 21, 300
 )
 @click.option("--fresh", is_flag=True, help="forget earlier results")
 @click.option("--again", is_flag=True, help="try the survivors again")
+@click.option("--confirm", "confirming", is_flag=True, help="then build each survivor alone and try it again")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="write the summary there as JSON")
 def main(
     targets: tuple[str, ...],
@@ -48,6 +49,7 @@ def main(
     least: float,
     fresh: bool,
     again: bool,
+    confirming: bool,
     out: Path | None,
 ) -> None:
     """Break the contracts in every small way there is, and see whether the comparison with the model notices."""
@@ -68,11 +70,13 @@ def main(
     if again:
         found = state.read(mutants)
         state.forget(m for m in mutants if m.name in found and found[m.name].status in (SURVIVED, CONFIRMED))
-    left = [m for m in mutants if m.name not in state.read(mutants)]
-    if left:
-        console.print(f"{len(mutants):,} mutants, {len(left):,} of them to try; recording the tapes")
-        if not _try(left, state, everything_recorded(), jobs, budget, console):
-            console.print(f"stopped after {budget} s: the same command goes on")
+    for alone in (False, True)[: 1 + confirming]:
+        left = sorted(_left(mutants, state, alone), key=lambda m: argued.argument(m) is not None)
+        if left:
+            what = "survivors, each to build alone" if alone else "mutants to try"
+            console.print(f"{len(mutants):,} mutants; {len(left):,} {what}; recording the tapes")
+            if not _try(left, state, everything_recorded(), jobs, budget, alone, console):
+                console.print(f"stopped after {budget} s: the same command goes on")
     results = state.read(mutants)
     summary = report.summarise(mutants, results, argued, digest_of(("contracts",)))
     report.show(summary, console)
@@ -105,13 +109,25 @@ def everything_recorded() -> Suite:
     return Suite(stages)
 
 
-def _try(mutants: list[Mutant], state: State, suite: Suite, jobs: int, budget: int, console: Console) -> bool:
+def _left(mutants: list[Mutant], state: State, alone: bool) -> list[Mutant]:
+    """Those without a result; with ``alone`` the survivors of a shared build."""
+    found = state.read(mutants)
+    if alone:
+        return [m for m in mutants if m.name in found and found[m.name].status == SURVIVED]
+    return [m for m in mutants if m.name not in found]
+
+
+def _try(
+    mutants: list[Mutant], state: State, suite: Suite, jobs: int, budget: int, alone: bool, console: Console
+) -> bool:
     """Run what is left in other processes, which append to the state; False if the budget ran out first."""
-    parts: list[list[Mutant]] = [[] for _ in range(jobs)]
-    for i, group in enumerate(groups(mutants)):
-        parts[i % jobs] += group
+    parts = [mutants[i::jobs] for i in range(jobs)]
+    if not alone:
+        shared = groups(mutants, jobs=jobs)
+        parts = [[mutant for group in shared[i::jobs] for mutant in group] for i in range(jobs)]
     context = multiprocessing.get_context("fork")  # the tapes are large and already here
-    workers = [context.Process(target=_work, args=(part, state, suite)) for part in parts if part]
+    work = _confirm if alone else _work
+    workers = [context.Process(target=work, args=(part, state, suite)) for part in parts if part]
     for worker in workers:
         worker.start()
     columns = TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
@@ -120,9 +136,9 @@ def _try(mutants: list[Mutant], state: State, suite: Suite, jobs: int, budget: i
         with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress:
             bar = progress.add_task("mutants", total=len(mutants))
             while any(worker.is_alive() for worker in workers):
-                done = state.read(mutants).values()
-                alive = sum(r.status in (SURVIVED, CONFIRMED) for r in done)
-                progress.update(bar, completed=len(done), description=f"mutants, {alive} survive")
+                alive = sum(r.status in (SURVIVED, CONFIRMED) for r in state.read(mutants).values())
+                done = len(mutants) - len(_left(mutants, state, alone))
+                progress.update(bar, completed=done, description=f"mutants, {alive} survive")
                 if ends is not None and time.monotonic() > ends:
                     return False
                 workers[0].join(1) if workers[0].is_alive() else time.sleep(1)
@@ -137,6 +153,10 @@ def _try(mutants: list[Mutant], state: State, suite: Suite, jobs: int, budget: i
 
 def _work(mutants: list[Mutant], state: State, suite: Suite) -> None:
     run(mutants, suite, state.read(mutants), state.add)
+
+
+def _confirm(mutants: list[Mutant], state: State, suite: Suite) -> None:
+    confirm(mutants, suite, state.add)
 
 
 if __name__ == "__main__":

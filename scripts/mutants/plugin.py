@@ -30,11 +30,11 @@ def _name() -> None:
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtestloop() -> Iterator[None]:
-    """Record during all tests, then write the tapes that have calls on them."""
+    """Record during all tests, then write the tapes that have more than notes on them."""
     global _made
     with recording() as _made:
         result = yield
     _name()
-    tapes = [recorder.tape for recorder in _made if recorder.tape.calls]
+    tapes = [recorder.tape for recorder in _made if any(op[0] != NOTE for op in recorder.tape.ops)]
     Path(os.environ["WATERFALL_TAPES"]).write_bytes(pack(tapes))
     return result

@@ -95,9 +95,7 @@ def summarise(mutants: Sequence[Mutant], results: Mapping[str, Result], argued: 
         summary.seconds += result.seconds
         if result.status == KILLED and result.by.startswith("walk "):
             summary.noticed_by_walks.append(mutant.name)
-        what = {KILLED: "killed", SAME_CODE: "same_code", NOT_COMPILED: "not_compiled", SURVIVED: "survived"}[
-            result.status
-        ]
+        what = _COUNTED[result.status]
         if what == "survived":
             if argued.argument(mutant) is not None:
                 what = "argued"

@@ -24,9 +24,9 @@ NAMES += ("DefaultManager", "RebaseManager", "ClearingHouse", "BackstopFund", "G
 Report = Callable[[Mutant, Result], None]
 
 
-def groups(mutants: Sequence[Mutant], size: int = GROUP) -> list[list[Mutant]]:
-    """Even groups that mix all files, so that no contract grows more than another."""
-    count = max(1, -(-len(mutants) // size))
+def groups(mutants: Sequence[Mutant], size: int = GROUP, jobs: int = 1) -> list[list[Mutant]]:
+    """Even groups, as many for each of ``jobs``, that mix all files, so that no contract grows more than another."""
+    count = jobs * max(1, -(-len(mutants) // (size * jobs)))
     by_file = sorted(mutants, key=lambda m: m.file)
     return [by_file[i::count] for i in range(count)]
 
@@ -47,6 +47,12 @@ def run(mutants: Sequence[Mutant], suite: Suite, known: Iterable[str], report: R
         for mutant in build.rejected:
             if mutant.name not in done:
                 report(mutant, alone(mutant, suite))
+
+
+def confirm(mutants: Sequence[Mutant], suite: Suite, report: Report) -> None:
+    """Build each of these survivors of a shared build by itself and try it again; each result is reported at once."""
+    for mutant in mutants:
+        report(mutant, alone(mutant, suite))
 
 
 def _try_in(code: Mapping[str, Artifact], number: int, mutant: Mutant, suite: Suite) -> Result:

@@ -24,7 +24,8 @@ from scripts.mutants.tape import NOTE, Op, Player, Recorder, Tape, pack, recordi
 
 UNITS = ("account_desk", "fill", "liquidation", "rebase_manager", "default_manager", "authorisation", "market_admin")
 UNITS += ("policy_plugin", "backstop_fund", "words", "fixed_math", "bands", "margin", "ledger", "planners")
-DIFFERENTIAL = ("known_bugs", "counterexamples", "regressions", "worn_band", "survivors")
+DIFFERENTIAL = ("known_bugs", "counterexamples", "regressions", "worn_band", "survivors", "order_of_checks")
+DIFFERENTIAL += ("told_policy", "after_a_cut", "edges")
 DIRECTED = tuple(f"tests/unit/test_{name}.py" for name in UNITS)
 DIRECTED += tuple(f"tests/differential/test_{name}.py" for name in DIFFERENTIAL)
 """Tests that call contract and model together; what they call is compared, whatever else they assert."""

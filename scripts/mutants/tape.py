@@ -69,7 +69,7 @@ class Recorder(RevmChain):
         code = self._code
         known = code is not None and code.name in paths() and artifact(code.name) is code
         name, payload = (code.name, data[len(code.bytecode) :]) if known and code is not None else (None, data)
-        self.tape.keep(DEPLOY, self.now, self.block, sender, name, payload, result.success, result.created)
+        self.tape.keep(DEPLOY, self.now, self.block, sender, name, payload, _created(result))
         return result
 
     def _execute(self, sender: str, to: str, data: bytes, *, keep: bool) -> RawResult:
@@ -157,6 +157,11 @@ def _answer(result: RawResult, keep: bool) -> tuple[Any, ...]:
     return (result.output, logs)
 
 
+def _created(result: RawResult) -> tuple[str, str]:
+    """What is compared of a deployment: the address, and of a refusal its reason."""
+    return result.created, "" if result.success else decode_reason(result.output)
+
+
 class Player(RevmChain):
     """A chain that plays a tape with the contracts of a build."""
 
@@ -195,10 +200,9 @@ class Player(RevmChain):
             _, self.now, self.block, sender, to, data, answer = op
             return _answer(self._execute(sender, to, data, keep=kind == CALL), kind == CALL) == answer
         if kind == DEPLOY:
-            _, self.now, self.block, sender, name, payload, ok, created = op
+            _, self.now, self.block, sender, name, payload, created = op
             code = b"" if name is None else (self._code.get(name) or artifact(name)).bytecode
-            result = self._create(sender, 0, code + payload)
-            return result.success == ok and result.created == created
+            return _created(self._create(sender, 0, code + payload)) == created
         if kind == DUMP:
             return self.dumps(op[1]) == op[2]
         if kind == MARK:

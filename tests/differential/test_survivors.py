@@ -11,6 +11,7 @@ from fractions import Fraction
 import pytest
 
 from python_ref import constants as c
+from python_ref.mocks import FEED_REVERT
 from scripts.chain import make_chain
 from scripts.system import GOVERNOR, KEEPER, WAD, MarketSpec
 from tests.differential.book import Book, OpenBook, perp, wad
@@ -173,48 +174,102 @@ def test_liquidate__least_size_after_a_cut(open_book: OpenBook, side: int) -> No
     assert seen == {taken, size}
 
 
-# ---- a long of one wei
+# ---- a position of one wei
 
 
-def crumb(open_book: OpenBook) -> Book:
-    """``a`` is long one wei: what a deleveraging left of the least size that there is."""
-    book = open_book(odd())
-    for who, money in (("a", 1), ("b", 2_000), ("s", 60), ("t", 10), ("l", 5_000)):
+def crumb(open_book: OpenBook, side: int = 1, **market: int) -> Book:
+    """``a`` holds one wei on ``side``: what a deleveraging left of the least size that there is."""
+    book = open_book(odd(**market))
+    for who, money in (("a", 1), ("b", 2_000), ("s", 60), ("t", 10), ("l", 5_000), ("k", 5_000)):
         book.deposit(who, money)
     book.provide(100, 0)
     big = wad(10)
-    left = (big + U) * 3 // (2 * 10**6)
-    book.open("a", "s", wei(U), 100)
-    book.open("b", "t", wei(left), 100)
-    book.open("b", "s", wei(big - left), 100)
-    book.price(108)
+    # of a long 1.5 are left, of a short a half: the one is rounded down, the other up
+    left = (big + U) * (3 if side > 0 else 1) // (2 * 10**6)
+    enter(book, "a", "s", side, U)
+    enter(book, "b", "t", side, left)
+    enter(book, "b", "s", side, big - left)
+    book.price(100 + 8 * side)
     book.resolve("s")
-    assert book.size("a") == 1
+    assert book.size("a") == side
+    # these may take a wei, as they have enough for what remains to be no dust
+    book.rest_at(100 + 8 * side)
+    book.open("l", "k", wei(3 * U), 100 + 8 * side)
     return book
 
 
-def test_crumb__can_be_done_with_as_with_any_position(open_book: OpenBook) -> None:
-    book = crumb(open_book)
-    attempt(book, "a", "l")
-    book.rest_at(108)
-    attempt(book, "a", "l")
+@SIDES
+def test_crumb__can_be_done_with_as_with_any_position(open_book: OpenBook, side: int) -> None:
+    book = crumb(open_book, side)
+    for by in "lk":
+        attempt(book, "a", by)
 
 
-def test_crumb__is_liquidated_and_resolved_as_the_long_that_it_is(open_book: OpenBook) -> None:
-    book = crumb(open_book)
-    book.rest_at(108)
+@SIDES
+@pytest.mark.parametrize("width", [0, 50])
+def test_crumb__is_liquidated_and_resolved_as_the_position_that_it_is(
+    open_book: OpenBook, side: int, width: int
+) -> None:
+    """With a fifth of the worth of one wei, at prices about that which ruins him."""
+    book = crumb(open_book, side, width_bps=width)
+    book.advance(c.RESIDENCY_S)
+    book.price(100 + 8 * side)
+    keep = -80 if side > 0 else 114
+    book.must("withdraw", book.owner("a"), book.id("a"), book.cash("a") - keep, book.owner("a"))
+    for price in range(-5, 31, 3):
+        with book.restored():
+            book.price(abs(keep) + side * Fraction(price, 10))
+            for by in "lk":
+                attempt(book, "a", by)
+
+
+def test_crumb__is_closed_against_the_other_side(open_book: OpenBook) -> None:
+    """A bankrupt short of one wei: of the longs it is those with the lowest entries that are closed."""
+    book = crumb(open_book, -1, rank=c.RANK_PROFIT)
+    book.advance(c.RESIDENCY_S)
+    book.price(92)
+    book.must("withdraw", book.owner("a"), book.id("a"), book.cash("a") - 114, book.owner("a"))
+    assert book.position("l").band < book.position("t").band
+    book.price(120)
+    book.resolve("a")
+    assert [e["band"] for e in book.events("BandDeleveraged")] == [book.position("l").band]
+
+
+def test_crumb__is_ranked_as_the_long_that_it_is(open_book: OpenBook) -> None:
+    """One wei whose owner took out nearly all that it is worth belongs among the riskier longs, at once."""
+    book = crumb(open_book, rank=c.RANK_LEVERAGE, octave_bits=0)
+    book.advance(c.RESIDENCY_S)
+    book.price(108)
+    assert book.position("a").band == 0
+    book.must("withdraw", book.owner("a"), book.id("a"), book.cash("a") + 80, book.owner("a"))
+    book.deposit("a", wei(1))
+    book.must("rerank", KEEPER, book.id("a"), 0)
+    assert book.position("a").band == 127
+
+
+@pytest.mark.parametrize("width", [0, 10])
+def test_crumb__at_a_price_of_one_wei(open_book: OpenBook, width: int) -> None:
+    """The least value that there is: what it is worth, what it asks for, and what is lacking of it."""
+    book = crumb(open_book, 1, width_bps=width)
     book.advance(c.RESIDENCY_S)
     book.price(108)
     cash = book.cash("a")
-    # leave a fifth of the worth of one wei, then let the price fall
-    for keep in (-80, -86):
+    for keep in (10**6, 0, -80):
         with book.restored():
-            if not book.withdraw("a", wei(cash - keep)).ok:
-                continue
-            for price in range(90, 70, -1):
+            if keep < 10**6:
+                book.must("withdraw", book.owner("a"), book.id("a"), cash - keep, book.owner("a"))
+            book.rest_at(wei(1))
+            for left in (1, 2, 10**5):
                 with book.restored():
-                    book.price(price)
-                    attempt(book, "a", "l")
+                    book.withdraw("a", wei(max(1, book.cash("a") - left)))
+            for by in "lk":
+                attempt(book, "a", by)
+            for down in (1, 2):
+                book.advance(60)
+                for feed in range(down):
+                    book.must("set_mode", KEEPER, FEED_REVERT, contract=book.system.feed_name(0, feed))
+                book.twin.call("PriceOracle", "poke", KEEPER, 0)
+                attempt(book, "a", "l")
 
 
 # ---- what a cut leaves
@@ -237,6 +292,9 @@ def test_rebase__of_the_last_gon(open_book: OpenBook, bucket: int) -> None:
     assert debt > 1
     book.must("repay_bad_debt", book.owner("g"), book.id("g"), debt - 1)
     assert book.domain.bad_debt == 1
+    with book.restored():
+        book.deposit("x", 1)
+        assert book.late("x") == wad(1)
     for market in (0, 1):
         with book.restored():
             assert book.market(market).fees > 1
@@ -254,7 +312,7 @@ def near_whole(numerator: int, denominator: int) -> list[int]:
     found, a, b, before, now = [], numerator, denominator, 0, 1
     while b:
         q, (a, b) = a // b, (b, a % b)
-        if found or numerator < denominator:
+        if found:
             before, now = now, q * now + before
         found.append(now)
     return found

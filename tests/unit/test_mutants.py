@@ -7,18 +7,20 @@ from pathlib import Path
 
 import pytest
 
+from scripts.chain import CallReverted
 from scripts.chain.artifacts import CONTRACTS, artifact
 from scripts.mutants import report
-from scripts.mutants.__main__ import choose
+from scripts.mutants.__main__ import _left, choose
 from scripts.mutants.build import compile_many, compile_mutant
 from scripts.mutants.equivalent import EquivalentError, load
 from scripts.mutants.operators import OPERATORS, Mutant, all_mutants
-from scripts.mutants.runner import alone, groups, near, run
+from scripts.mutants.runner import alone, confirm, groups, near, run
 from scripts.mutants.schemata import instrument, numbers_in
 from scripts.mutants.source import SUBSYSTEMS, importers, modules
 from scripts.mutants.state import CONFIRMED, KILLED, SAME_CODE, SURVIVED, Result, State, source_of
 from scripts.mutants.suite import Suite, walks
-from scripts.mutants.tape import CALL, Player, thin
+from scripts.mutants.tape import CALL, DEPLOY, Player, Recorder, thin
+from scripts.system import KEEPER
 
 SUMMARY = Path(__file__).parents[1] / "mutants" / "summary.json"
 SAMPLED = ("bands", "margin", "liquidation", "deleveraging")
@@ -144,6 +146,30 @@ def test_alone__is_the_contract_with_one_edit(everything: list[Mutant]) -> None:
     assert alone(mutant, Suite([])).status == CONFIRMED
 
 
+def test_confirm__tries_each_survivor_alone(everything: list[Mutant], tmp_path: Path) -> None:
+    """What survived a shared build is built alone; what survives that too is not tried again."""
+    fees = [m for m in everything if (m.file, m.function, m.operator) == ("RebaseManager.vy", "sweep_fees", "constant")]
+    mutants = fees[:3]
+    state = State(tmp_path)
+    for mutant, status in zip(mutants, (SURVIVED, KILLED, SURVIVED), strict=True):
+        state.add(mutant, Result(mutant.name, status))
+    doubted = _left(mutants, state, True)
+    assert doubted == [mutants[0], mutants[2]]
+    confirm(doubted, Suite([]), state.add)
+    assert [state.read(mutants)[m.name].status for m in mutants] == [CONFIRMED, KILLED, CONFIRMED]
+    assert _left(mutants, state, True) == _left(mutants, state, False) == []
+
+
+def test_play__refused_deployment_is_compared_by_its_reason() -> None:
+    recorder = Recorder()
+    with pytest.raises(CallReverted, match="ledger: token decimals"):
+        recorder.deploy("MarketAdmin", KEEPER, 19, KEEPER, sender=KEEPER)
+    (op,) = recorder.tape.ops
+    assert (op[0], op[-1]) == (DEPLOY, ("", "ledger: token decimals"))
+    assert Player({}).play([op], 0) is None
+    assert Player({}).play([(*op[:-1], ("", "another"))], 0) == 0
+
+
 def test_thin__keeps_every_call_and_the_last_look() -> None:
     tape = walks(range(21), 350).tapes[0]
     assert thin(tape).calls == tape.calls
@@ -184,8 +210,10 @@ def test_run__goes_on_where_it_stopped(everything: list[Mutant], suite: Suite, t
     assert sorted(tried) == sorted(m.name for m in mutants[1:])
 
 
-def test_groups__hold_every_mutant_once(everything: list[Mutant]) -> None:
-    made = groups(everything, 400)
+@pytest.mark.parametrize("jobs", [1, 2, 7])
+def test_groups__hold_every_mutant_once(everything: list[Mutant], jobs: int) -> None:
+    made = groups(everything, 400, jobs)
+    assert len(made) % jobs == 0
     assert sorted(m.name for group in made for m in group) == sorted(m.name for m in everything)
     assert max(len(group) for group in made) - min(len(group) for group in made) <= 1
 
@@ -238,6 +266,9 @@ def test_summarise__score_leaves_equivalents_out(everything: list[Mutant], tmp_p
     assert not summary.reaches(95)
     assert summary.survivors == [mutants[2]]
     assert summary.as_dict()["total"]["score"] == 50
+    # a survivor that was confirmed is one
+    results[mutants[2].name] = Result(mutants[2].name, CONFIRMED, seconds=2)
+    assert report.summarise(mutants, results, load(file), "digest") == summary
 
 
 def test_equivalent__every_entry_names_a_mutant(everything: list[Mutant]) -> None:

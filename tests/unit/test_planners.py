@@ -104,10 +104,38 @@ def test_plan__target_and_maintenance_of_every_kind(twin: Twin) -> None:
                 plan(twin, size=size, kind_price=1, price=1, e_kind=equity, risk_word=risk.pack(), m_other=1)
 
 
+@pytest.mark.parametrize("size", [3 * STEPS + 7, 10**9 + 9, 10**18 + 1])
+def test_plan__part_of_a_wei_more_than_whole_steps(twin: Twin, size: int) -> None:
+    """At the middle where size · middle leaves a rest of one the part is the next wei."""
+    middle = pow(size, -1, STEPS)
+    part = -(-size * middle // STEPS)
+    assert size * middle % STEPS == 1
+    risk = replace(RISK, target=c.PPM)
+    need = (size - part) * 100 * WAD * risk.maintenance // c.PPM
+    for equity in (need - 1, need, need + 1):
+        known = {"size": size, "price": 100 * WAD, "risk_word": risk.pack(), "e_kind": equity}
+        assert (plan(twin, **known) == part) == (equity >= need)
+
+
+def test_plan__need_of_one_unit_and_none(twin: Twin) -> None:
+    """What needs a millionth of a unit needs one; what is worth nothing needs none, and all may be lost of it."""
+    risk = replace(RISK, maintenance=1, target=2**24 - 1).pack()
+    assert plan(twin, size=25, kind_price=1, price=1, e_kind=0, risk_word=risk) == 25
+    assert plan(twin, size=2, kind_price=0, price=1, e_kind=1) == 1
+
+
 def ask(twin: Twin, side: Side) -> tuple[tuple[int, ...], tuple[int, ...], int]:
     """What the queue answers, chain and model compared."""
     answer: tuple[tuple[int, ...], tuple[int, ...], int] = twin.view("BandQueue", "plan", side)
     return answer
+
+
+def test_queue__tells_full_bitmaps_from_the_next_band(twin: Twin) -> None:
+    """The highest of so many ones, and of one more than them."""
+    for count in range(1, 256):
+        full = (1 << count) - 1
+        for bitmap, first in ((full, count - 1), (full + 1, count)):
+            assert ask(twin, Side(0, True, WAD, WAD, bitmap, c.RANK_LEVERAGE, 255))[0][0] == first
 
 
 BITMAPS = (0, 1, 2, 3, 1 << 255, (1 << 255) | 1, 2**256 - 1, 0b1011 << 100, sum(1 << (8 * k) for k in range(32)))
@@ -145,6 +173,72 @@ def harness() -> Iterator[Twin]:
     """The modules behind plain functions, and their model."""
     with module_twin() as made:
         yield made
+
+
+def test_division__of_next_to_nothing(harness: Twin) -> None:
+    for function in ("floor_div", "ceil_div"):
+        for n in range(-3, 4):
+            for d in (1, 2, 3):
+                harness.view("ClearingHouse", function, n, d)
+
+
+@pytest.mark.parametrize("octave_bits", [0, 1, 3, 6])
+def test_log2_band__around_every_power_of_two(harness: Twin, octave_bits: int) -> None:
+    """The quotient by the anchor lies on a power, or one to either side of it; so does its upper half."""
+    for k in range(129):
+        for power in range(max(0, (1 << k) - 1), (1 << k) + 2):
+            # (price << 127) // anchor is `power`, and then 2**128 · power
+            pairs = [((1 << 86) - 1, ((1 << 86) - 1 << 127) // power)] if power else [(1, 1 << 128)]
+            pairs += [(2 * power, 1)] if k < 128 else []
+            for price, anchor in pairs:
+                harness.view("ClearingHouse", "log2_band", price, anchor, octave_bits)
+    harness.view("ClearingHouse", "log2_band", 1, 1 << 127, octave_bits)
+
+
+def test_requirement__index_of_one_and_a_bit_less(harness: Twin) -> None:
+    """What a division by one more or one less than 1e36 would change."""
+    for index in (c.INDEX_ONE - 1, c.INDEX_ONE):
+        for depth in (1, 2, 3):
+            for notional in (WAD, 2 * WAD, 3 * WAD, 7 * WAD + 1, WAD * WAD):
+                harness.view("ClearingHouse", "requirement", 25_000, depth, notional, index)
+
+
+@pytest.mark.parametrize("size", [-2, -1, 0, 1, 2])
+@pytest.mark.parametrize("total", [0, 1, 2, WAD])
+def test_price_share__of_a_wei(harness: Twin, size: int, total: int) -> None:
+    for equity in (-WAD - 1, -1, 0, 1, WAD + 1):
+        harness.view("ClearingHouse", "price_share", equity, total, total, size)
+
+
+@pytest.mark.parametrize("is_long", [True, False])
+@pytest.mark.parametrize("more", [0, 1, 2])
+def test_deleverage__around_the_least_factor(harness: Twin, is_long: bool, more: int) -> None:
+    """A factor of 1e27 is kept and one less is not; the band is so large that a wei of it is one of its factor."""
+    call = harness.call
+    call("ClearingHouse", "put_market", CALLER, MARKET, Market(0, 0, 0, 0, 0, 0, c.MIN_A, 5))
+    state = Band(c.MIN_A + more, c.MIN_A, 1, 0)
+    call("ClearingHouse", "put_band", CALLER, MARKET, is_long, BAND, state, Cell(0, 0, True))
+    for size in (1, 2, 3):
+        mark = harness.snapshot()
+        assert call("ClearingHouse", "deleverage", CALLER, MARKET, is_long, BAND, size, 0).ok
+        band = harness.model("ClearingHouse").load_band(MARKET, is_long, BAND)
+        kept, rest = divmod((c.MIN_A + more) * (c.MIN_A - size), c.MIN_A)
+        assert band.scale == (kept + (rest > 0 and not is_long) < c.MIN_A)
+        harness.revert(mark)
+
+
+def test_read_leg__beyond_the_last_scale_of_a_gone_epoch(harness: Twin) -> None:
+    """The last scale is 255: what follows it in storage is of another epoch."""
+    for epoch in (0, 1, 2):
+        for scale in (254, 255):
+            harness.call("ClearingHouse", "put_cell", CALLER, MARKET, True, BAND, epoch, scale, Cell(10**30, 0, True))
+        for other in (0, 1, 2, 3):
+            harness.call("ClearingHouse", "put_cell", CALLER, MARKET, True, BAND, other, 0, Cell(10**40, 0, True))
+        basis = Position(c.MIN_A, 10**30, epoch, 254, 0, 9, BAND, True)
+        harness.call("ClearingHouse", "put_position", CALLER, ACCOUNT, MARKET, basis)
+        state = Band(c.ONE_A, 10**20, 3, 0)
+        harness.call("ClearingHouse", "put_band", CALLER, MARKET, True, BAND, state, Cell(0, 0, True))
+        harness.view("ClearingHouse", "read_leg", ACCOUNT, MARKET, 3)
 
 
 def test_c_now__funding_of_one_unit(harness: Twin) -> None:
