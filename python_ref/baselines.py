@@ -10,7 +10,8 @@ from collections.abc import Mapping, Sequence
 
 from python_ref.constants import MAX_PRICE, STATE_FROZEN, STATE_LIVE, WAD
 from python_ref.fixed_math import decay, uint
-from python_ref.price_oracle import MAX_DECIMALS, MAX_FEEDS, ZERO_ADDRESS, Feed, Prices, Source
+from python_ref.oracle_words import Feed, Prices
+from python_ref.price_oracle import MAX_DECIMALS, MAX_FEEDS, ZERO_ADDRESS, Source
 from python_ref.world import Key, Revert, World, require
 
 LATEST = 0

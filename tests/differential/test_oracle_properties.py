@@ -33,7 +33,7 @@ from tests.books import exposure
 from tests.unit.oracle_bench import QUOTE, Bench, M
 
 START = 2_000 * WAD
-EXAMPLES = max(10, settings().max_examples // 5)
+EXAMPLES = max(10, settings().max_examples // 3)
 """Per property and number of feeds: each is a story of its own."""
 
 # ---- the oracle alone ----------------------------------------------------------------------------------------
