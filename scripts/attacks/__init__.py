@@ -19,7 +19,7 @@ One full example; every key but title, source, length and market (with a truth) 
 
     market:                                     # or markets: [{…}, {…}], each with its own truth; charts show the first
       name: KRW
-      profile: MAJOR                            # MAJOR | ALT: rules of research §3.1
+      profile: MAJOR                            # MAJOR | ALT | OFF: rules of research §3.1, or no breaker
       rules: {jump: 1500, grace: 600}           # changes of the profile; names and units of SPEC §14
       feeds: 3                                  # 3, 5 (default) or 7
       groups: [0, 1, 2]                         # provider of each feed
@@ -29,13 +29,13 @@ One full example; every key but title, source, length and market (with a truth) 
       cadence: 0                                # but not sooner than so many seconds after the last answer
       slack: 300                                # max_age = heartbeat + slack
       noise: 0                                  # bps by which each answer may miss the truth
-      bounds: [0.0001, 1]                       # what the oracle accepts of a feed, both excluded
+      bounds: [0.0001, 1_000]                   # what the oracle accepts of a feed, both excluded
       flux: false                               # answeredInRound means something
-      risk: {initial: 4 %, maintenance: 2 %, penalty: 0.5 %, taker_fee: 500 ppm, depth: 0, …}
+      risk: {initial: 4 %, maintenance: 2 %, penalty: 0.5 %, taker_fee: 500 ppm, depth: 0}
       limits: {oi_cap: 1_000_000, min_size: 0.001}        # base units
       rank: leverage                            # single | profit | leverage
       policy: BandQueue                         # or ProRata
-    quote: {name: USDC, truth: 1.00, …}         # prices the collateral; a market in all but that nobody trades it.
+    quote: {name: USDC, truth: 1.00}            # prices the collateral; a market in all but that nobody trades it.
                                                 # The markets' truths are in USD then, all charts in collateral
     truth: [[0, 1.0], [600, 1.0], [660, 0.9]]   # straight lines; or a price; {points: [...], shape: step};
                                                 # {start: 0.2, tau: 1500, from: 0}: falls exponentially;
@@ -88,5 +88,6 @@ One full example; every key but title, source, length and market (with a truth) 
         codes: 2:CALL_FAILED                    # feed:code seen, whatever else
         bad_debt: lost > 0                      # "lost": known not to be defended, shown as such
     variants:                                   # each is played instead of the file as it stands; keys replace keys
-      two feeds: {faults: [...], expect: {defended: {...}}}
+      two feeds: {faults: [{feeds: [0, 1], from: 600, scale: 1000}], expect: {defended: {wrongful_count: 0}}}
+      as it stands: {}
 """

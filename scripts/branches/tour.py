@@ -68,6 +68,8 @@ STOPS: tuple[Stop, ...] = (
     liquidations.reducing_takers,
     states.in_doubt,
     states.ended,
+    states.ended_poor,
+    states.ended_with_crumbs,
     states.ended_in_a_receipt,
     extremes.squeezed,
     extremes.wiped_bucket,

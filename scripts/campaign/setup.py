@@ -66,9 +66,14 @@ SEQUENCER_FEED = "MockFeed32.0"
 
 
 def with_oracle(specs: Sequence[MarketSpec], n_feeds: int, rules: Rules) -> tuple[MarketSpec, ...]:
-    """The same markets with so many feeds each, judged by ``rules``; quotes stay."""
+    """The same markets with so many feeds each, judged by ``rules``; quotes stay, where the rules name none."""
     return tuple(
-        replace(spec, n_feeds=n_feeds, rules=replace(rules, quote=spec.rules.quote), outlier_bps=rules.outlier)
+        replace(
+            spec,
+            n_feeds=n_feeds,
+            rules=replace(rules, quote=rules.quote or spec.rules.quote),
+            outlier_bps=rules.outlier,
+        )
         for spec in specs
     )
 

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from fractions import Fraction
 from pathlib import Path as File
+from textwrap import dedent
 
 import pytest
 
 from python_ref.mocks import FEED_REVERT
+from scripts import attacks
 from scripts.attacks.attack import LIBRARY, load
 from scripts.attacks.expect import Wish, judge
 from scripts.attacks.faults import Fault, Habits, Source
@@ -63,6 +65,17 @@ def test_library__every_file_can_be_used_and_expects_something_of_the_defended(f
         assert attack.name == file.stem
         assert attack.wishes["defended"], attack.variant
         assert attack.times()[-1] == attack.length
+
+
+def test_format__the_example_that_explains_it_can_be_used(tmp_path: File) -> None:
+    text = dedent((attacks.__doc__ or "").partition("left out::")[2])
+    two, one = load(written(tmp_path, text))
+    assert (two.variant, one.variant) == ("two feeds", "as it stands")
+    assert (len(two.faults), len(one.faults)) == (1, 2)
+    assert one.sequencer == ((600, 5_280),)
+    assert one.quote is not None
+    assert [step.action for step in one.steps] == ["long", "close", "withdraw"]
+    assert len(one.attackers) == 21
 
 
 def test_library__numbers_are_not_used_twice() -> None:

@@ -8,12 +8,14 @@ from dataclasses import replace
 from python_ref import constants as c
 from python_ref.mocks import FEED_NORMAL, FEED_REVERT, FEED_SHORT
 from python_ref.oracle_words import MASK_128, MAX_BOOKS, Feed, Rules
+from python_ref.world import World, require
 from scripts.branches.coverage import CoverageChain
 from scripts.branches.scene import ZERO, Scene
 from scripts.branches.stops.defaults import plain
 from scripts.branches.stops.deployment import NOBODY
 from scripts.campaign.setup import ALT, FIRST_QUOTE, GUARDIAN, MAJOR, OFF, USD, with_oracle
 from scripts.campaign.walk import STRANGER
+from scripts.chain.artifacts import compile_source
 from scripts.system import GOVERNOR, KEEPER, WAD, MarketSpec
 
 ORACLE, HOUSE = "PriceOracle", "ClearingHouse"
@@ -54,6 +56,65 @@ LOOSER = (
     {"speed": 0, "step": 0},
     {"quote": 16},
 )
+
+
+MUTE = """
+# pragma version 0.4.3
+is_mute: bool
+
+@external
+def set_mute():
+    self.is_mute = True
+
+@external
+@view
+def decimals() -> uint8:
+    assert not self.is_mute
+    return 18
+
+@external
+@view
+def latestRoundData() -> (uint80, int256, uint256, uint256, uint80):
+    return (1, 100 * 10**18, block.timestamp, block.timestamp, 1)
+"""
+"""A feed that answers well and forgets its decimals."""
+
+
+class Mute:
+    """Its model."""
+
+    name = "Mute"
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+
+    def set_mute(self, sender: str) -> None:
+        """No decimals from now on."""
+        self.world.set((self.name, "is_mute"), 1)
+
+    def decimals(self, sender: str) -> int:
+        """Refused once it is mute."""
+        require(self.world.get((self.name, "is_mute")) == 0, "")
+        return 18
+
+    def latestRoundData(self, sender: str) -> bytes:  # noqa: N802
+        """Always 100, always now."""
+        now = self.world.now
+        return b"".join(word.to_bytes(32, "big") for word in (1, 100 * WAD, now, now, 1))
+
+
+def mute(scene: Scene, market: int, others: list[Feed]) -> None:
+    """A book one of whose feeds says no decimals any more."""
+    address = scene.system.chain.deploy(compile_source("Mute", MUTE), sender=GOVERNOR, label="Mute")
+    model = Mute(scene.twin.world)
+    scene.system.oracle.contracts[address] = model  # type: ignore[index]
+    scene.twin.bind(model, "Mute", address)
+    feeds = [replace(others[0], source=address), *others[1:3]]
+    scene.done(ORACLE, "set_feeds", GOVERNOR, market, *told(feeds, OFF))
+    scene.poke(market)
+    scene.twin.call("Mute", "set_mute", KEEPER)
+    scene.advance(1)
+    scene.poke(market)
 
 
 def told(feeds: list[Feed], rules: Rules) -> tuple[object, object]:
@@ -159,6 +220,33 @@ def readings(chain: CoverageChain) -> int:
     scene.poke(9)
     scene.feed(0, 4, "set_mode", FEED_SHORT)
     scene.poke(0)
+    # a phase changes before there is a price, and a first price is in doubt; nobody ends what is never to be ended
+    three = [replace(feed, decimals=18) for feed in feeds[:3]]
+    for market in (10, 11):
+        scene.done(ORACLE, "set_feeds", GOVERNOR, market, *told(three, OFF))
+    names = scene.sources(10)
+    for name in names[1:]:
+        scene.source(name, "set_mode", FEED_REVERT)
+    scene.answer(0, names[0], 100 * WAD)
+    for moved in (0, PHASE, 1):
+        scene.advance(1)
+        round_id = scene.last_seen(10, names[0]) + moved
+        scene.source(names[0], "set_round", round_id, 100 * WAD, scene.now, scene.now, round_id)
+        scene.poke(10)
+    scene.source(names[1], "set_mode", FEED_NORMAL)
+    for name in names[:2]:
+        scene.answer(0, name, 100 * WAD)
+    scene.poke(11)
+    scene.source(names[1], "set_mode", FEED_REVERT)
+    scene.advance(1)
+    scene.poke(11)
+    scene.refused("oracle: not settleable", ORACLE, "settle", STRANGER, 11)
+    scene.ask(ORACLE, "twap", 12, 60)
+    for name in names:
+        scene.source(name, "set_mode", FEED_NORMAL)
+    for name in scene.sources(0):
+        scene.answer(0, name, 100 * WAD)
+    mute(scene, 12, three)
     # a mean of two middles, and feeds too far apart
     for spread in (1, 900):
         scene.advance(1)
@@ -193,7 +281,9 @@ def _rounds(scene: Scene) -> Iterator[tuple[int, int, int, int, int]]:
 
 def leaps(chain: CoverageChain) -> int:
     """A price beyond the breaker comes back, stays, moves on, or is too far away ever to be believed."""
-    scene = Scene(chain, *judged(MAJOR, "A", "B"), traders=4, seconds=1)
+    scene = Scene(chain, *judged(MAJOR, "A"), *judged(replace(MAJOR, soft=0), "B"), traders=4, seconds=1)
+    for price in (200, 190, 150, 150, 150, 150, 150):
+        scene.at(1, price * WAD, 160)
     scene.rich(0, 1)
     scene.open(0, 0, 1, WAD)
     begin = scene.mark()
@@ -288,6 +378,20 @@ def quotes(chain: CoverageChain) -> int:
     scene.refused("oracle: disagrees", ORACLE, "set_feeds", GOVERNOR, 0, *in_nothing)
     scene.done(ORACLE, "set_feeds", GOVERNOR, 9, *in_nothing)
     scene.poke(9)
+    # a price that is nothing in its quote, and one that is too great
+    for price, answer in ((10**22, 1), (10**9, 10**17)):
+        book = FIRST_QUOTE + 2 + (answer > 1)
+        scene.done(ORACLE, "set_feeds", GOVERNOR, book, *told(scene.feeds(1), OFF))
+        for name in scene.sources(book):
+            scene.source(name, "set_answer", price)
+        scene.advance(1)
+        scene.poke(book)
+        market = 10 + (answer > 1)
+        scene.done(ORACLE, "set_feeds", GOVERNOR, market, *told(scene.feeds(1), replace(OFF, quote=book)))
+        for name in scene.sources(market):
+            scene.source(name, "set_answer", answer)
+        scene.poke(market)
+    book = FIRST_QUOTE
     for answer, since in ((1, scene.now), (0, 0), (0, scene.now + 60), (0, scene.now - 1)):
         scene.sequencer(answer, since)
         scene.advance(30)

@@ -8,7 +8,7 @@ from python_ref import constants as c
 from python_ref.mocks import FEED_NORMAL, FEED_REVERT
 from scripts.branches.coverage import CoverageChain
 from scripts.branches.scene import Scene
-from scripts.branches.stops.defaults import plain
+from scripts.branches.stops.defaults import ladder, plain
 from scripts.branches.stops.prices import judged
 from scripts.campaign.setup import OFF
 from scripts.campaign.walk import PROVIDERS, STRANGER
@@ -54,13 +54,19 @@ def in_doubt(chain: CoverageChain) -> int:
     """Half at a time, at half the penalty, by somebody who reduces; nothing at all on the way back from a freeze."""
     calls = 0
     for sign in (1, -1):
-        scene = Scene(chain, *judged(replace(OFF, calm=13, grace=600), "A", "B"), traders=9, seconds=1)
+        specs = judged(replace(OFF, calm=13, grace=600), "A", "B")
+        # the second time round the labels are whole octaves of the bankruptcy price
+        labels = {} if sign > 0 else {"rank": c.RANK_LEVERAGE, "octave_bits": 0}
+        limits = replace(specs[0].limits, min_size=c.DUST_SIZE + 2, **labels)
+        risk = replace(specs[0].risk, depth=10**12)
+        scene = Scene(chain, replace(specs[0], limits=limits, risk=risk), specs[1], traders=9, seconds=1)
         scene.rich(1, 2)
         bucket = stocked(scene)
         # dust above the half, a position no larger than the least, one of an odd size
         least = scene.limits(0).min_size
         for who, size in ((0, 10 * WAD), (3, least), (4, 2 * c.DUST_SIZE + 1), (5, 10 * WAD + 1)):
-            scene.deposit(who, 2_150 if size > WAD else 1_000)
+            owner, account = scene.owner(who), scene.accounts[who]
+            scene.done(HOUSE, "deposit", owner, account, size * 215 // 100, acted=(account,))
             trade(scene, 0, scene.accounts[who], scene.accounts[1], sign * size)
         scene.deposit(6, 30_000)
         trade(scene, 0, scene.accounts[6], scene.accounts[1], sign * WAD)
@@ -82,8 +88,14 @@ def in_doubt(chain: CoverageChain) -> int:
         risk, limits, policy = scene.risk(0), scene.limits(0), scene.system.addresses["ProRata"]
         for function, word in (
             ("set_risk", replace(risk, initial=risk.initial - 1).pack()),
+            ("set_risk", replace(risk, maintenance=risk.maintenance - 1).pack()),
             ("set_risk", replace(risk, penalty=risk.penalty + 1).pack()),
+            ("set_risk", replace(risk, target=risk.target + 1).pack()),
+            ("set_risk", replace(risk, backstop=risk.backstop + 1).pack()),
+            ("set_risk", replace(risk, depth=0).pack()),
+            ("set_risk", replace(risk, depth=risk.depth + 1).pack()),
             ("set_limits", replace(limits, oi_cap=limits.oi_cap + 1).pack()),
+            ("set_limits", replace(limits, min_size=limits.min_size - 1).pack()),
             ("set_limits", replace(limits, lot_exp=1).pack()),
             ("set_policy", policy),
         ):
@@ -129,6 +141,88 @@ def in_doubt(chain: CoverageChain) -> int:
         scene.finish()
         calls += scene.calls
     return calls
+
+
+def ended_with_crumbs(chain: CoverageChain) -> int:
+    """Bands that a default has cut end in crumbs; positions that it has wiped are claimed, too; the bucket is poor."""
+    spec = plain("A", rank=c.RANK_PROFIT)
+    high = replace(spec, limits=replace(spec.limits, octave_bits=6), rules=replace(OFF, freeze=60))
+    calls = 0
+    for longs, lost in (
+        (((2, 3 * 10**9 + 1), (3, 6 * 10**9 + 7)), 10**9 + 7),
+        (((2, 3 * 10**9), (3, 3 * 10**9)), 6 * 10**9),
+        (((2, 3 * 10**9),), 3 * 10**9 - 5),
+    ):
+        deep = replace(plain("B"), risk=replace(plain("B").risk, depth=10**12))
+        scene = Scene(chain, high, deep, traders=9, seconds=1)
+        scene.rich(1, 2, 3, 4)
+        # entries beyond the last label: two octaves above the anchor
+        for _ in range(3):
+            scene.at(0, 500 * WAD, 3_000)
+        scene.set_price(1, 100 * WAD)
+        scene.deposit(0, 3_000)
+        for who, size in longs:
+            trade(scene, 0, scene.accounts[who], scene.accounts[1], size)
+        # somebody is short and fails: the longs are cut, wiped, or cut to less than what counts
+        scene.done(HOUSE, "deposit", scene.owner(5), scene.accounts[5], lost * 12, acted=(scene.accounts[5],))
+        buyer = scene.accounts[1]
+        trade(scene, 0, buyer, scene.accounts[5], lost)
+        bucket = stocked(scene, 1)
+        trade(scene, 1, bucket, scene.accounts[4], WAD)
+        for _ in range(2):
+            scene.at(0, 520 * WAD)
+        scene.step(HOUSE, "resolve", KEEPER, scene.accounts[5], ())
+        scene.set_price(1, 100 * WAD)
+        scene.step(HOUSE, "rebase_claims", KEEPER)
+        for name in scene.sources(0):
+            scene.source(name, "set_mode", FEED_REVERT)
+        scene.advance(13)
+        scene.poke(0)
+        scene.done(ORACLE, "settle", GOVERNOR, 0)
+        scene.refused("market: not listed", HOUSE, "claim", STRANGER, scene.accounts[1], 16)
+        for who in (1, 3, 4, 5, 2, 2):
+            scene.step(HOUSE, "claim", STRANGER, scene.accounts[who], 0)
+        scene.finish()
+        calls += scene.calls
+    return calls
+
+
+def ended_poor(chain: CoverageChain) -> int:
+    """Whoever claims below zero is paid for by the bucket as far as it goes, itself included; the rest is bad debt."""
+    calls = 0
+    for sign in (1, -1):
+        scene = Scene(chain, *judged(replace(OFF, freeze=60), "A", "B"), traders=6, seconds=1)
+        scene.rich(1, 2)
+        scene.done(FUND, "set_cap", GOVERNOR, 0, 10**6 * WAD)
+        scene.fund("deposit", 0, 0, 2_000_000)
+        scene.fund("top_up", 0, 0, 600)
+        bucket = scene.bucket(0)
+        for who in (0, 3):
+            scene.deposit(who, 2_500)
+            trade(scene, 0, scene.accounts[who], scene.accounts[1], sign * 10 * WAD)
+        trade(scene, 0, bucket, scene.accounts[1], sign * 2 * WAD)
+        for _ in range(33):
+            scene.at(0, (100 - sign * 8) * WAD, 61)
+        scene.done(ORACLE, "settle", GOVERNOR, 0)
+        claims = (len(scene.accounts), 0, 3, 1) if sign > 0 else (0, 3, 1, len(scene.accounts))
+        for who in claims:
+            scene.step(HOUSE, "claim", STRANGER, scene.everybody[who], 0)
+            second = scene.accounts[-1]
+            scene.step(HOUSE, "deposit", scene.owner(0), second, WAD, acted=(second,))
+            if who == claims[0] and sign < 0:
+                scene.refused("market: settled", HOUSE, "transfer", scene.owner(3), *_own(scene, 3), WAD)
+        scene.step(HOUSE, "rebase_claims", KEEPER)
+        scene.finish()
+        calls += scene.calls
+    return calls
+
+
+def _own(scene: Scene, who: int) -> tuple[bytes, bytes]:
+    """Another account of the same owner, with money, and his account."""
+    account = scene.accounts[who]
+    other = account[:20] + (9).to_bytes(12, "big")
+    scene.done(HOUSE, "deposit", scene.owner(who), other, 10 * WAD, acted=(other,))
+    return other, account
 
 
 def ended(chain: CoverageChain) -> int:
@@ -203,13 +297,13 @@ def ended(chain: CoverageChain) -> int:
 
 def ended_in_a_receipt(chain: CoverageChain) -> int:
     """A market that ends while a default is being worked off waits for it; one without a bucket's leg needs none."""
-    from scripts.branches.stops.defaults import ladder
-
-    scene = ladder(chain, 40, markets=1)
-    scene.step(HOUSE, "resolve", KEEPER, scene.accounts[0], ())
+    scene = ladder(chain, 70, more=5)
+    for _ in range(2):
+        scene.at(0, 20 * WAD)
+    assert not scene.done(HOUSE, "resolve", KEEPER, scene.accounts[0], ()).value, "the walk was to be cut short"
     scene.done(ORACLE, "settle", GOVERNOR, 0)
-    for who in (5, 0):
-        scene.step(HOUSE, "claim", STRANGER, scene.accounts[who], 0)
+    for who in (7, 0):
+        scene.refused("market: receipt open", HOUSE, "claim", STRANGER, scene.accounts[who], 0)
     for _ in range(6):
         scene.step(HOUSE, "resolve", KEEPER, scene.accounts[0], ())
     for who in range(5, 12):
