@@ -151,7 +151,7 @@ def ended_with_crumbs(chain: CoverageChain) -> int:
     for longs, lost in (
         (((2, 3 * 10**9 + 1), (3, 6 * 10**9 + 7)), 10**9 + 7),
         (((2, 3 * 10**9), (3, 3 * 10**9)), 6 * 10**9),
-        (((2, 3 * 10**9),), 3 * 10**9 - 5),
+        (((2, c.DUST_SIZE + 1), (6, c.DUST_SIZE + 1)), c.DUST_SIZE + 1),
     ):
         deep = replace(plain("B"), risk=replace(plain("B").risk, depth=10**12))
         scene = Scene(chain, high, deep, traders=9, seconds=1)
@@ -161,6 +161,7 @@ def ended_with_crumbs(chain: CoverageChain) -> int:
             scene.at(0, 500 * WAD, 3_000)
         scene.set_price(1, 100 * WAD)
         scene.deposit(0, 3_000)
+        scene.done(HOUSE, "deposit", scene.owner(6), scene.accounts[6], 3 * 10**7, acted=(scene.accounts[6],))
         for who, size in longs:
             trade(scene, 0, scene.accounts[who], scene.accounts[1], size)
         # somebody is short and fails: the longs are cut, wiped, or cut to less than what counts
@@ -172,6 +173,10 @@ def ended_with_crumbs(chain: CoverageChain) -> int:
         for _ in range(2):
             scene.at(0, 520 * WAD)
         scene.step(HOUSE, "resolve", KEEPER, scene.accounts[5], ())
+        # what is left of a long of the least size fails as well
+        for _ in range(2):
+            scene.at(0, 300 * WAD)
+        scene.step(HOUSE, "resolve", KEEPER, scene.accounts[6], ())
         scene.set_price(1, 100 * WAD)
         scene.step(HOUSE, "rebase_claims", KEEPER)
         for name in scene.sources(0):
@@ -180,7 +185,7 @@ def ended_with_crumbs(chain: CoverageChain) -> int:
         scene.poke(0)
         scene.done(ORACLE, "settle", GOVERNOR, 0)
         scene.refused("market: not listed", HOUSE, "claim", STRANGER, scene.accounts[1], 16)
-        for who in (1, 3, 4, 5, 2, 2):
+        for who in (1, 3, 4, 5, 6, 2, 2):
             scene.step(HOUSE, "claim", STRANGER, scene.accounts[who], 0)
         scene.finish()
         calls += scene.calls
