@@ -411,3 +411,21 @@ def test_last_market__receipt_and_netting(open_book: OpenBook) -> None:
                         book.withdraw("y", 100)
                     else:
                         book.call("liquidate", book.owner("w"), book.id("y"), last, book.id("w"), 2**128)
+
+
+def test_rebase__bucket_of_a_market_to_come(open_book: OpenBook) -> None:
+    """What the fund has set aside for a market that is not listed yet is exempt: no bad debt is paid of it."""
+    book = open_book(perp(100))
+    book.fill_treasury(100)
+    book.must("set_cap", GOVERNOR, 1, 10**30, contract="BackstopFund")
+    book.must("top_up", KEEPER, 1, wad(50), contract="BackstopFund")
+    for who, money in (("z", 60), ("w", 5_000)):
+        book.deposit(who, money)
+    book.open("z", "w", 10, 100)
+    book.price(80)
+    book.resolve("z")
+    debt = book.domain.bad_debt
+    assert debt > wad(50)
+    book.must("rebase_claims", KEEPER)
+    assert book.events("Rebased")[0]["bad_debt"] == debt
+    assert book.cash("fund/2") == wad(50)

@@ -193,6 +193,7 @@ def test_log2_band__around_every_power_of_two(harness: Twin, octave_bits: int) -
             for price, anchor in pairs:
                 harness.view("ClearingHouse", "log2_band", price, anchor, octave_bits)
     harness.view("ClearingHouse", "log2_band", 1, 1 << 127, octave_bits)
+    harness.view("ClearingHouse", "log2_band", (1 << 128) - 1, 1 << 127, octave_bits)
 
 
 def test_requirement__index_of_one_and_a_bit_less(harness: Twin) -> None:
