@@ -19,6 +19,7 @@ from math import ceil, floor
 from typing import Self
 
 from python_ref.constants import (
+    BPS,
     DUST_SIZE,
     FUNDING_PERIOD_S,
     INDEX_ONE,
@@ -37,7 +38,7 @@ from python_ref.constants import (
     WAD,
 )
 from python_ref.ideal import AccountView, BookView
-from python_ref.oracle_words import BPS, MASK_87, Feed, Rules
+from python_ref.oracle_words import MASK_87, Feed, Rules
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
 from python_ref.world import Event, Key, World
 
@@ -604,8 +605,7 @@ def inv_13_states_allow(before: Snapshot, after: Snapshot, events: Iterable[Even
             assert held <= small or taken <= half or held - half <= DUST_SIZE, f"INV-13: {taken} of {held} liquidated"
         elif e.name in ("Withdrawn", "Transferred"):
             account = f["account" if e.name == "Withdrawn" else "from_account"]
-            held = (m for m, leg in before.legs(account).items() if leg.size)
-            worst = max((states[m] for m in held), default=STATE_LIVE)
+            worst = max((states[m] for m, leg in before.legs(account).items() if leg.size), default=STATE_LIVE)
             assert worst <= STATE_DEGRADED, f"INV-13: {e.name} from {account.hex()} in state {worst}"
 
 

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from python_ref import constants as c
 from python_ref.fixed_math import mul_div_down
+from python_ref.oracle_words import Prices
 from python_ref.words import Account, Band, Cell, Globals, Limits, Market, Position, Risk
 from python_ref.world import Revert, World, require
 
@@ -18,23 +19,10 @@ NO_MARKET = c.MAX_MARKETS
 """Stands for "no leg in particular" where a market is asked for."""
 
 
-class PricesLike(Protocol):
-    """What an oracle answers (``contracts/interfaces/IPriceOracle.vyi``)."""
-
-    index: int
-    mark: int
-    low: int
-    high: int
-    credit_low: int
-    credit_high: int
-    state: int
-    paused: int
-
-
 class OracleLike(Protocol):
     """The oracle, as the ledger sees it."""
 
-    def prices(self, sender: str, market: int) -> PricesLike:
+    def prices(self, sender: str, market: int) -> Prices:
         """Prices of ``market`` for this block."""
         ...
 
@@ -67,7 +55,7 @@ class Venue:
 
     id: int
     words: Market
-    prices: PricesLike
+    prices: Prices
     risk: Risk
     limits: Limits
 

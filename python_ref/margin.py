@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from python_ref import constants as c
 from python_ref.bands import Bands, Leg, is_riskier
 from python_ref.fixed_math import floor_div, mul_div_down, mul_div_up, sint, uint
-from python_ref.ledger import NO_MARKET, PricesLike, Venue
+from python_ref.ledger import NO_MARKET, Venue
+from python_ref.oracle_words import Prices
 from python_ref.words import Account, Limits, Market, Risk
 from python_ref.world import require
 
@@ -30,7 +31,7 @@ class Exposure:
     worst: int = c.STATE_LIVE  # highest state among the markets of its legs
 
 
-def kind_price(prices: PricesLike, size: int) -> int:
+def kind_price(prices: Prices, size: int) -> int:
     """The edge that favours a position of signed ``size``."""
     return prices.high if size > 0 else prices.low
 
@@ -55,7 +56,7 @@ class Margin(Bands):
     """Prices, funding and risk of accounts."""
 
     @staticmethod
-    def _accrue(m: Market, prices: PricesLike, now: int) -> bool:
+    def _accrue(m: Market, prices: Prices, now: int) -> bool:
         """Bring a market's funding to ``now`` (SPEC §6.1), on the clock that stands still without a price.
 
         Changes ``m``; False if nothing was due.
@@ -95,7 +96,7 @@ class Margin(Bands):
         """Write a market back."""
         self.store_market_words(venue.id, venue.words)
 
-    def _add_leg(self, r: Exposure, risk: Risk, prices: PricesLike, size: int, claim_index: int) -> None:
+    def _add_leg(self, r: Exposure, risk: Risk, prices: Prices, size: int, claim_index: int) -> None:
         """Add a leg of signed ``size`` to an exposure."""
         magnitude = abs(size)
         kind = kind_price(prices, size)
@@ -251,7 +252,7 @@ class Margin(Bands):
         return paid
 
     @staticmethod
-    def _profit(prices: PricesLike, leg: Leg) -> int:
+    def _profit(prices: Prices, leg: Leg) -> int:
         """Profit of a leg against its entry price at the credit edge, value; zero for a loss."""
         edge = prices.credit_low if leg.size > 0 else prices.credit_high
         return max(0, sint(leg.size * (edge - leg.entry)))

@@ -7,7 +7,7 @@ a ``name`` of its own.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import fields
 
 from python_ref.baselines import Baseline
@@ -155,7 +155,7 @@ class MockProxy:
 class MockOracle(Baseline):
     """An oracle without a will of its own; ``MockOracle.vy``. Anybody may set anything."""
 
-    def set_prices(self, sender: str, market: int, told: Prices) -> None:
+    def set_prices(self, sender: str, market: int, told: Sequence[int]) -> None:
         """Answer this from now on; the fields of ``Prices`` in their order."""
         for field, value in zip(fields(Prices), told, strict=True):
             self.world.set((*self._key("told", market), field.name), value)

@@ -145,7 +145,7 @@ class Rules:
         """Whether no rule is looser than in ``old``, and none that is neither looser nor tighter differs."""
 
         def narrower(name: str) -> bool:
-            now, before = getattr(self, name), getattr(old, name)
+            now, before = int(getattr(self, name)), int(getattr(old, name))
             return before == 0 or 0 < now <= before
 
         same = all(getattr(self, name) == getattr(old, name) for name in ("tau_fast", "tau_ref", "freeze", "quote"))
