@@ -166,14 +166,12 @@ def _liquidate(account: bytes32, market: uint256, taker: bytes32, max_size: uint
         ledger._store_account(account, stamped)
         # the taker may grow: the position is in the market already
         venue.prices.state = c.STATE_LIVE
-    before: uint256 = m.oi
     m = margin._shift(m, market, account, change, cash)
     taker_word: words.Account = ledger._ready(taker)
     taker_leg: bands.Leg = bands._read_leg(taker, market, m.funding)
     m = margin._trade(
         venue, m, taker, taker_word, taker_leg, -change, -cash - convert(fund_fee, int256), price
     )
-    margin._oi_within_cap(venue, m.oi, before)
     m.fees += fund_fee
     ledger._store_market(market, m)
     log Liquidated(account=account, market=market, taker=taker, size=change, quote=quote, fund_fee=fund_fee)
