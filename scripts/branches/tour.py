@@ -71,7 +71,6 @@ STOPS: tuple[Stop, ...] = (
     states.ended_poor,
     states.ended_with_crumbs,
     states.ended_in_a_receipt,
-    states.last_of_a_cut_band,
     extremes.squeezed,
     extremes.wiped_bucket,
     extremes.prices_near_nothing,

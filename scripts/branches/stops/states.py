@@ -318,34 +318,3 @@ def ended_in_a_receipt(chain: CoverageChain) -> int:
     scene.done(ORACLE, "settle", GOVERNOR, 0)
     scene.finish()
     return calls + scene.calls
-
-
-def last_of_a_cut_band(chain: CoverageChain) -> int:
-    """Shorts read their sizes rounded up: the last of a cut band gives a wei more than it held, which a cap minds."""
-    spec = plain("A", rank=c.RANK_PROFIT)
-    spec = replace(spec, limits=replace(spec.limits, octave_bits=6))
-    scene = Scene(chain, spec, traders=9, seconds=1)
-    scene.rich(1, 2, 4)
-    least = c.DUST_SIZE + 1
-    trade(scene, 0, scene.accounts[4], scene.accounts[1], WAD)  # the taker's, far from the band
-    for _ in range(3):
-        scene.at(0, 500 * WAD, 3_000)
-    for who, cash in ((5, 12), (8, 12), (6, 30)):
-        scene.done(HOUSE, "deposit", scene.owner(who), scene.accounts[who], cash * least, acted=(scene.accounts[who],))
-    trade(scene, 0, scene.accounts[2], scene.accounts[5], least)
-    trade(scene, 0, scene.accounts[6], scene.accounts[8], least)
-    for _ in range(2):
-        scene.at(0, 300 * WAD)
-    scene.done(HOUSE, "resolve", KEEPER, scene.accounts[6], ())
-    price = 500 * WAD
-    for _ in range(400):
-        scene.at(0, price, 13)
-        if scene.ask("Lens", "account", scene.accounts[8])[3]:
-            break
-        price = price * 1_004 // 1_000
-    scene.done(HOUSE, "set_limits", GOVERNOR, 0, replace(scene.limits(0), oi_cap=1).pack())
-    for who in (5, 8):
-        args = (scene.accounts[who], 0, scene.accounts[1], 2**100)
-        scene.step(HOUSE, "liquidate", scene.owner(1), *args, acted=scene.accounts)
-    scene.finish()
-    return scene.calls
