@@ -171,6 +171,7 @@ def indebted(open_book: OpenBook) -> tuple[Book, int]:
     for who, money in (("a", 6), ("b", 10**6), ("y", 500), ("g", 10**6)):
         book.deposit(who, money)
     hold(book, "a", "b", WAD)
+    book.price(100, 1)  # the other market's answers grew old while the first one rested
     book.open("y", "b", 60, 100, 1)
     book.price(60, 1)
     book.price(100)
