@@ -15,8 +15,8 @@ from python_ref.words import Limits, Risk
 from scripts.attacks.expect import Wish, read_wishes
 from scripts.attacks.faults import Fault, Habits, read_fault
 from scripts.attacks.paths import Pace, Path, read_pace, read_path
-from scripts.attacks.result import DEPLOYMENTS, STATES
-from scripts.rules import PROFILES
+from scripts.attacks.result import DEPLOYMENTS
+from scripts.rules import PROFILES, STATES
 from scripts.scenario.nodes import Node, ScenarioError, read_yaml
 from scripts.system import LIMITS, WAD, MarketSpec
 

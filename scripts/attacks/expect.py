@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from math import isclose
 from typing import Any
 
-from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Expectation, Run
+from scripts.attacks.result import DEPLOYMENTS, Expectation, Run
+from scripts.rules import CODES, STATES
 from scripts.scenario.nodes import Node
 
 NUMBERS = (

@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 from python_ref import constants as c
 from scripts.attacks.accounts import Standing
-from scripts.attacks.result import CODES, STATES, Metrics
+from scripts.attacks.result import Metrics
 from scripts.chain import Outcome
-from scripts.rules import CAUSES
+from scripts.rules import CAUSES, CODES, STATES
 from scripts.system import KEEPER, WAD
 
 if TYPE_CHECKING:

@@ -19,7 +19,8 @@ from scripts.attacks.report_page import render
 from scripts.attacks.report_plot import fault_span, figure
 from scripts.attacks.report_series import sample
 from scripts.attacks.report_verdict import LOST, MEANING, Variant, attacks, worst
-from scripts.attacks.result import CODES, DEPLOYMENTS, RESULTS, STATES, Run, read
+from scripts.attacks.result import DEPLOYMENTS, RESULTS, Run, read
+from scripts.rules import CODES, STATES
 
 PAGE = RESULTS.with_name("report.html")
 ACCOUNTS = 60

@@ -15,7 +15,8 @@ from plotly.subplots import make_subplots
 from scripts.attacks.report_marks import Legend, is_shown, marks
 from scripts.attacks.report_series import area, line, short, spans, thin, union
 from scripts.attacks.report_text import number, seconds
-from scripts.attacks.result import CODES, DEPLOYMENTS, STATES, Run
+from scripts.attacks.result import DEPLOYMENTS, Run
+from scripts.rules import CODES, STATES
 
 PRICES = 320
 """Height of the prices, pixels."""

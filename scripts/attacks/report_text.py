@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from scripts.attacks.result import STATES, Run
+from scripts.attacks.result import Run
+from scripts.rules import STATES
 
 MINUS = "−"
 

@@ -11,22 +11,6 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from scripts.rules import CODES, STATES
-
-__all__ = [
-    "CODES",
-    "DEPLOYMENTS",
-    "KINDS",
-    "RESULTS",
-    "STATES",
-    "Expectation",
-    "Happening",
-    "Metrics",
-    "Run",
-    "read",
-    "write",
-]
-
 RESULTS = Path(__file__).resolve().parents[2] / ".build" / "attacks" / "results.json"
 
 DEPLOYMENTS = ("naive", "typical", "defended")

@@ -21,8 +21,9 @@ from scripts.attacks.attack import LIQUIDATOR, POOL, QUOTE_BOOK, Attack
 from scripts.attacks.expect import judge
 from scripts.attacks.faults import FOREVER, Source
 from scripts.attacks.measure import Meter
-from scripts.attacks.result import STATES, Expectation, Happening, Run
+from scripts.attacks.result import Expectation, Happening, Run
 from scripts.chain import Chain, Outcome
+from scripts.rules import STATES
 from scripts.system import GOVERNOR, KEEPER, WAD, System, actor, deploy
 
 ORACLE = {"naive": "NaiveOracle", "typical": "StalenessOracle", "defended": "PriceOracle"}

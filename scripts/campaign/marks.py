@@ -13,16 +13,11 @@ from python_ref.invariants import Snapshot
 from python_ref.ledger import account_id
 from python_ref.words import Limits
 from python_ref.world import Event
+from scripts import rules
 from scripts.system import System
 
 RANKS = {c.RANK_SINGLE: "single", c.RANK_PROFIT: "profit", c.RANK_LEVERAGE: "leverage"}
-STATES = {
-    c.STATE_LIVE: "live",
-    c.STATE_DEGRADED: "degraded",
-    c.STATE_FROZEN: "frozen",
-    c.STATE_RECOVERY: "recovery",
-    c.STATE_SETTLEMENT: "settlement",
-}
+STATES = tuple(name.lower() for name in rules.STATES)
 CAUSES = {n: name[6:].lower() for name, n in vars(price_oracle).items() if name.startswith("CAUSE_")}
 
 WHALE = 1_000_000 * c.WAD

@@ -17,6 +17,7 @@ from python_ref.words import Limits, Risk
 from python_ref.world import Revert
 from scripts.chain import Chain, account
 from scripts.chain.artifacts import artifact, canonical
+from scripts.rules import PROFILES
 from scripts.system import GOVERNOR, KEEPER, LIMITS, RISK, WAD, MarketSpec, System, deploy
 from scripts.twin import Observer
 
@@ -38,24 +39,10 @@ SPECS = (
 )
 """One market of every rank and policy, and one where a position may be a few wei."""
 
-OFF = Rules()
-MAJOR = Rules(
-    outlier=200,
-    soft=500,
-    jump=1_500,
-    clamp=1_000,
-    speed=20,
-    step=500,
-    tau_fast=150,
-    tau_ref=900,
-    hold=120,
-    calm=60,
-    grace=600,
-    freeze=4 * 3_600,
-)
-"""Rules for the largest markets; source: the specification's research, oracles §3.1."""
-ALT = replace(MAJOR, outlier=500, soft=1_000, jump=2_500, clamp=2_000, speed=50, step=1_000)
-"""Rules for the others; same source."""
+OFF = PROFILES["off"]
+MAJOR = replace(PROFILES["major"], tau_fast=150)
+ALT = replace(PROFILES["alt"], tau_fast=150)
+"""As for deployments, but with the slowest smoothing that research names (oracles §3.1): it stays behind for longer."""
 
 FIRST_QUOTE = c.MAX_MARKETS
 """Book of the first quote; the next one's is the next."""
